@@ -1,0 +1,1 @@
+//! The consumers: Kafka topics into Prometheus or Elasticsearch.

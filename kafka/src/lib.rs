@@ -1,0 +1,1 @@
+//! Kafka connections and administration, the one place for both.

@@ -1,0 +1,1 @@
+//! The operator: KafkaTopic and TelemetryConsumer resources become topics and consumer Deployments.

@@ -1,0 +1,1 @@
+//! The wire format of bt-monitoring's events.
