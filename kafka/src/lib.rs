@@ -1,1 +1,12 @@
-//! Kafka connections and administration, the one place for both.
+//! Kafka connections and administration: the one place for librdkafka's settings and for the Admin API.
+//!
+//! rust-rdkafka's own admin client drops the broker's error messages, has no incremental alter and no topic ids;
+//! [`Admin`] calls librdkafka's Admin API itself, in batches.
+
+mod admin;
+mod connection;
+mod error;
+
+pub use admin::{Admin, ConfigEntry, ConfigOp, ConfigSource, NewTopic, Offsets, Topic};
+pub use connection::Connection;
+pub use error::Error;
