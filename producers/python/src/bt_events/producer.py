@@ -1,0 +1,362 @@
+"""`EventProducer`: the queue between a service and Kafka."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import logging
+import os
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from . import events
+from .stats import Counter, Stats
+
+_log = logging.getLogger("bt_events")
+_live: weakref.WeakSet[EventProducer] = weakref.WeakSet()
+
+
+class EventProducer:
+    """Publishes events of one service to Kafka, in the background.
+
+    No method raises or waits for Kafka (except `flush` and `close`, up to their timeout): an event that cannot be
+    queued is dropped, counted (`stats`) and reported through the logger `bt_events`. Thread-safe, fork-safe, and
+    flushed when the interpreter exits.
+
+    :param service: name of the service; default: environment BT_SERVICE or SERVICE_NAME, else `unknown`.
+    :param instance: which copy of the service; default: BT_INSTANCE, else the host's name (in Kubernetes the pod's).
+        `""` for none.
+    :param bootstrap: Kafka's addresses, `host:port,…`; default: KAFKA_BOOTSTRAP, else `localhost:9092`.
+    :param queue_messages: how many events may wait for Kafka.
+    :param queue_kbytes: how much memory they may take, KiB.
+    :param max_message_bytes: a larger event is dropped; at most what the broker takes.
+    :param linger_ms: how long to wait for a fuller batch.
+    :param delivery_timeout: seconds after which an event that Kafka has not taken is given up.
+    :param exit_timeout: seconds that the interpreter's exit may wait for the queue to empty.
+    :param config: further settings of librdkafka (TLS, SASL, …); they win over the above.
+    """
+
+    _counter: Counter
+    _lock: threading.Lock
+    _kafka: Producer | None
+    _thread: threading.Thread | None
+    _closed: bool
+    _broken: str
+    _fatal: bool
+
+    def __init__(
+        self,
+        service: str | None = None,
+        instance: str | None = None,
+        bootstrap: str | None = None,
+        *,
+        metrics_topic: str = "metrics.events",
+        logs_topic: str = "logs.events",
+        health_topic: str = "health.events",
+        queue_messages: int = 100_000,
+        queue_kbytes: int = 65_536,
+        max_message_bytes: int = 1_000_000,
+        linger_ms: float = 20,
+        delivery_timeout: float = 900,
+        exit_timeout: float = 10,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        env = os.environ.get
+        self.service = service or env("BT_SERVICE") or env("SERVICE_NAME") or ""
+        if not self.service:
+            self.service = "unknown"
+            _log.warning("no service name: set BT_SERVICE, or pass EventProducer(service=…); using 'unknown'")
+        self.instance = env("BT_INSTANCE") or socket.gethostname() if instance is None else instance
+        self.metrics_topic = metrics_topic
+        self.logs_topic = logs_topic
+        self.health_topic = health_topic
+        self._exit_timeout = exit_timeout
+        self._config: dict[str, Any] = {
+            "bootstrap.servers": bootstrap or env("KAFKA_BOOTSTRAP") or "localhost:9092",
+            "client.id": self.service,
+            "enable.idempotence": True,
+            "compression.type": "snappy",
+            # Java's partitioner, so that one key goes to one partition whatever language produced it.
+            "partitioner": "murmur2_random",
+            "linger.ms": linger_ms,
+            "queue.buffering.max.messages": queue_messages,
+            "queue.buffering.max.kbytes": queue_kbytes,
+            "message.max.bytes": max_message_bytes,
+            "message.timeout.ms": int(delivery_timeout * 1000),
+            # A service may start before its topics are made.
+            "topic.metadata.propagation.max.ms": 120_000,
+            "reconnect.backoff.max.ms": 5_000,
+            "socket.keepalive.enable": True,
+            **(config or {}),
+        }
+        self._forget()
+        _live.add(self)
+
+    # -- the four calls ------------------------------------------------------------------------------------------
+
+    def send_metric(
+        self,
+        name: str,
+        value: float = 1,
+        kind: str = "counter",
+        labels: Mapping[str, object] | None = None,
+        help: str | None = None,
+        unit: str | None = None,
+        op: str | None = None,
+        buckets: Sequence[float] | None = None,
+        service: str | None = None,
+        instance: str | None = None,
+    ) -> bool:
+        """Publish a metric; True when it was queued.
+
+        A counter's `value` is the increment; a gauge's is the new value, or is added with `op="add"`; a histogram's
+        is one observation, counted in `buckets` (upper bounds, in increasing order) when they are given.
+        """
+        try:
+            event = events.metric(name, value, kind, labels, help, unit, op, buckets)
+        except Exception as error:
+            return self._invalid(error)
+        return self._send(self.metrics_topic, event, service, instance)
+
+    def send_log(
+        self,
+        level: str | int,
+        message: object,
+        logger: str | None = None,
+        trace_id: str | None = None,
+        span_id: str | None = None,
+        error: events.ErrorLike | None = None,
+        fields: Mapping[str, Any] | None = None,
+        service: str | None = None,
+        instance: str | None = None,
+        **more: Any,
+    ) -> bool:
+        """Publish a log line; True when it was queued.
+
+        `error` is an exception, or a mapping with `type`, `message`, `stack_trace`. Further keyword arguments join
+        `fields`.
+        """
+        try:
+            fields = {**(fields or {}), **more} if more else fields
+            event = events.log(level, message, logger, trace_id, span_id, error, fields)
+        except Exception as problem:
+            return self._invalid(problem)
+        return self._send(self.logs_topic, event, service, instance)
+
+    def send_event(
+        self,
+        type: str,
+        payload: Mapping[str, Any] | None = None,
+        topic: str | None = None,
+        service: str | None = None,
+        instance: str | None = None,
+    ) -> bool:
+        """Publish a business event to `topic` (default `<service>.events`); True when it was queued."""
+        try:
+            event = events.business_event(type, payload)
+            topic = events.topic(topic or f"{service or self.service}.events")
+        except Exception as error:
+            return self._invalid(error)
+        return self._send(topic, event, service, instance)
+
+    def send_health(
+        self,
+        status: str,
+        checks: Mapping[str, str] | None = None,
+        latency_ms: float | None = None,
+        service: str | None = None,
+        instance: str | None = None,
+    ) -> bool:
+        """Publish the service's health: `up`, `degraded` or `down`, and that of each check; True when queued."""
+        try:
+            event = events.health(status, checks, latency_ms)
+        except Exception as error:
+            return self._invalid(error)
+        return self._send(self.health_topic, event, service, instance)
+
+    # -- what became of them -------------------------------------------------------------------------------------
+
+    def stats(self) -> Stats:
+        """How many events were sent, delivered and dropped."""
+        return self._counter.stats()
+
+    def flush(self, timeout: float = 10) -> bool:
+        """Wait until Kafka has everything that was sent, at most `timeout` seconds; False when something is left."""
+        kafka = self._kafka
+        if kafka is None:
+            return True
+        try:
+            return int(kafka.flush(timeout)) == 0
+        except Exception as error:
+            _log.warning("flush failed: %s", error)
+            return False
+
+    def close(self, timeout: float = 10) -> bool:
+        """Flush, then stop; later events are dropped. False when something could not be delivered in time."""
+        self._closed = True
+        flushed = self.flush(timeout)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=2)
+        kafka, self._kafka = self._kafka, None
+        if kafka is not None and not flushed:
+            try:
+                kafka.purge()
+                kafka.poll(0)
+            except Exception as error:
+                _log.debug("purge failed: %s", error)
+        self._counter.report(last=True)
+        return flushed
+
+    def __enter__(self) -> EventProducer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        """The state before the first event: no connection, no thread, nothing counted."""
+        self._counter = Counter()
+        self._lock = threading.Lock()
+        self._kafka = None
+        self._thread = None
+        self._closed = False
+        self._broken = ""
+        self._fatal = False
+
+    def _invalid(self, error: Exception) -> bool:
+        self._ready()  # its thread writes the report
+        self._counter.dropped("invalid", error)
+        return False
+
+    def _send(self, topic: str, fields: events.Event, service: str | None, instance: str | None) -> bool:
+        counter = self._counter
+        kafka = self._kafka or self._ready()
+        if kafka is None:
+            counter.dropped("closed" if self._closed else "misconfigured", self._broken or "the producer is closed")
+            return False
+        try:
+            service = service or self.service
+            instance = self.instance if instance is None else instance
+            event = events.envelope(service, instance)
+            event.update(fields)
+            value = events.encode(event)
+            key = events.key(service, instance)
+        except events.InvalidEvent as error:
+            return self._invalid(error)
+        except Exception as error:  # RecursionError, or whatever a value's own __str__ raises
+            counter.dropped("unserialisable", f"{topic}: {error}")
+            return False
+        counter.sent()
+        try:
+            kafka.produce(topic, value=value, key=key)
+        except BufferError as error:
+            counter.refused("queue_full", error)
+            return False
+        except KafkaException as error:
+            reason = _reason(error.args[0])
+            self._fatal = self._fatal or reason == "fatal"
+            counter.refused(reason, f"{topic}: {error}")
+            return False
+        except Exception as error:
+            counter.refused("error", f"{topic}: {error}")
+            return False
+        return True
+
+    def _ready(self) -> Producer | None:
+        """The client, made on first use so that importing and forking stay cheap; None when it cannot be."""
+        if self._kafka is not None or self._closed or self._broken:
+            return self._kafka
+        with self._lock:
+            if self._kafka is None and not self._closed and not self._broken:
+                try:
+                    self._kafka = self._connect()
+                    self._thread = threading.Thread(target=self._serve, name="bt-events", daemon=True)
+                    self._thread.start()
+                except Exception as error:
+                    self._kafka = None
+                    self._broken = str(error)
+                    _log.error("events cannot be sent, all will be dropped: %s", error)
+            return self._kafka
+
+    def _connect(self) -> Producer:
+        counter = self._counter
+
+        def on_delivery(error: KafkaError | None, message: Any) -> None:
+            if error is None:
+                counter.delivered()
+            else:
+                counter.failed(_reason(error), f"{message.topic()}: {error}")
+
+        def on_error(error: KafkaError) -> None:
+            if error.fatal():
+                self._fatal = True
+            else:
+                _log.debug("kafka: %s", error)
+
+        callbacks = {"on_delivery": on_delivery, "error_cb": on_error}
+        return Producer({**self._config, **callbacks}, logger=logging.getLogger("bt_events.kafka"))
+
+    def _serve(self) -> None:
+        """Runs in the background: delivery reports, log lines, and a new client after a fatal error."""
+        while not self._closed:
+            kafka = self._kafka
+            if kafka is None:
+                return
+            kafka.poll(0.2)
+            self._counter.report()
+            if self._fatal:
+                # An idempotent producer's fatal error (its state was lost on the broker) ends this client for good.
+                _log.error("kafka: fatal error, starting a new client; what was queued may be lost")
+                self._fatal = False
+                try:
+                    self._kafka = self._connect()
+                    kafka.purge()
+                    kafka.poll(0)
+                except Exception as error:
+                    _log.error("kafka: no new client: %s", error)
+                    self._fatal = True
+                    time.sleep(1)
+
+    def _after_fork(self) -> None:
+        """In a forked child: the parent delivers what was queued; the child starts with a client of its own."""
+        if self._kafka is not None:
+            # librdkafka's threads did not survive the fork and freeing the client would wait for them for ever.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._kafka))
+        closed = self._closed
+        self._forget()
+        self._closed = closed
+
+
+def _reason(error: KafkaError) -> str:
+    """A short name for the counts, such as `msg_size_too_large` or `timed_out`."""
+    if error.code() == KafkaError._MSG_TIMED_OUT:
+        return "timed_out"
+    return str(error.name()).lower().lstrip("_")
+
+
+def _at_exit() -> None:
+    producers = list(_live)
+    deadline = time.monotonic() + max((p._exit_timeout for p in producers), default=0)
+    for producer in producers:
+        producer.close(max(0.0, deadline - time.monotonic()))
+
+
+def _forked() -> None:
+    for producer in list(_live):
+        producer._after_fork()
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
