@@ -84,6 +84,14 @@ def test_drops_are_reported_once_and_not_for_each_event(make, caplog):
     assert "not valid" in lines[-1]
 
 
+def test_a_broker_that_is_away_is_not_reported_at_every_attempt(make, caplog):
+    producer = make(config={"reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 10})
+    producer.send_log("info", "x")
+    time.sleep(1.5)
+    producer.close(0)
+    assert sum("Connection refused" in r.getMessage() for r in caplog.records) <= 2
+
+
 def test_wrong_settings_drop_with_a_reason(make, caplog):
     producer = make(config={"no.such.setting": 1})
     assert producer.send_log("info", "x") is False

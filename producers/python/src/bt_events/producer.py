@@ -17,9 +17,11 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from . import events
-from .stats import Counter, Stats
+from .stats import Counter, Quiet, Stats
 
 _log = logging.getLogger("bt_events")
+_kafka_log = logging.getLogger("bt_events.kafka")
+_kafka_log.addFilter(Quiet())
 _live: weakref.WeakSet[EventProducer] = weakref.WeakSet()
 
 
@@ -305,7 +307,7 @@ class EventProducer:
                 _log.debug("kafka: %s", error)
 
         callbacks = {"on_delivery": on_delivery, "error_cb": on_error}
-        return Producer({**self._config, **callbacks}, logger=logging.getLogger("bt_events.kafka"))
+        return Producer({**self._config, **callbacks}, logger=_kafka_log)
 
     def _serve(self) -> None:
         """Runs in the background: delivery reports, log lines, and a new client after a fatal error."""

@@ -13,6 +13,23 @@ REPORT_INTERVAL = 30.0
 _log = logging.getLogger("bt_events")
 
 
+class Quiet(logging.Filter):
+    """Lets one line of each kind (its first word) through in `REPORT_INTERVAL`: librdkafka repeats itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this line is worth showing."""
+        kind = record.getMessage().split(" ", 1)[0]
+        now = time.monotonic()
+        if now - self._seen.get(kind, -REPORT_INTERVAL) < REPORT_INTERVAL:
+            return False
+        self._seen[kind] = now
+        return True
+
+
 @dataclass(frozen=True)
 class Stats:
     """What became of the events given to one producer since it was made.
