@@ -1,0 +1,139 @@
+# shellcheck shell=bash
+# Sourced by every script in this folder: places, progress, failures, and Debian's packages.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export BT_CACHE=${BT_CACHE:-$HOME/.cache/bt-monitoring}
+BT_LOGS=$BT_CACHE/logs
+mkdir -p "$BT_CACHE/bin" "$BT_LOGS"
+export PATH=$BT_CACHE/bin:$PATH
+
+# Versions of what is built or fetched, in one place.
+export KIND_VERSION=v0.31.0 HELM_VERSION=v3.19.2 K8S_VERSION=v1.35.4 # of the node image that is built here
+export RELEASE=bt-monitoring
+APP_VERSION=$(sed -n 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\} *$/\1/p' "$ROOT/charts/Chart.yaml" 2>/dev/null || true)
+APP_VERSION=${APP_VERSION:-0.1.0}
+NAMESPACE=${BT_NAMESPACE:-default}
+
+# --- progress ---------------------------------------------------------------------------------------------------------------
+# What a person reads goes to file descriptor 3, which nested scripts inherit; a step's own output goes to its log.
+if [ -z "${BT_RUN:-}" ] || ! { : >&3; } 2>/dev/null; then
+  exec 3>&1
+  export BT_RUN=$$ BT_DEPTH=0
+  rm -f "$BT_LOGS"/.reported.*
+fi
+
+say() { printf "%$((BT_DEPTH * 2))s%s\n" '' "$*" >&3; }
+note() { printf '%s\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+# step WHAT COMMAND...: run it with its output in a log, and say how long it took. A failure shows the log's end, once, at the
+# innermost step, and ends the script. WHAT names the log.
+step() {
+  local what=$1 start=$SECONDS code log; shift
+  log=$BT_LOGS/$(tr -cs 'A-Za-z0-9.\n' '-' <<<"$what" | sed 's/-$//').log
+  say "==> $what …"
+  set +e
+  (set -e; BT_DEPTH=$((BT_DEPTH + 1)) "$@") >"$log" 2>&1
+  code=$?
+  set -e
+  step_end "$what" "$code" "$((SECONDS - start))" "$log"
+}
+
+# live_step WHAT COMMAND...: the same, with the output shown as it comes.
+live_step() {
+  local what=$1 start=$SECONDS code log; shift
+  log=$BT_LOGS/$(tr -cs 'A-Za-z0-9.\n' '-' <<<"$what" | sed 's/-$//').log
+  say "==> $what …"
+  set +e
+  (set -e; BT_DEPTH=$((BT_DEPTH + 1)) "$@") 2>&1 | tee "$log" >&3
+  code=${PIPESTATUS[0]}
+  set -e
+  step_end "$what" "$code" "$((SECONDS - start))" "$log" shown
+}
+
+step_end() { # WHAT CODE SECONDS LOG [shown]
+  if [ "$2" = 0 ]; then say "    $1: done ($3 s)"; return; fi
+  if [ ! -e "$BT_LOGS/.reported.$BT_RUN" ]; then
+    touch "$BT_LOGS/.reported.$BT_RUN"
+    say "FAILED: $1 (exit code $2, after $3 s)"
+    [ "${5:-}" = shown ] || tail -n 40 "$4" | sed 's/^/    | /' >&3
+    say "whole log: $4"
+  else
+    say "FAILED: $1 ($3 s)"
+  fi
+  exit "$2"
+}
+
+# --- the machine --------------------------------------------------------------------------------------------------------------
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# at_least HAVE WANT: compare dotted versions, with or without a leading v
+at_least() { [ "$(printf '%s\n%s\n' "${2#v}" "${1#v}" | sort -V | head -1)" = "${2#v}" ]; }
+
+is_debian_root() { [ "$(id -u)" = 0 ] && have apt-get; }
+
+apt_install() { # packages of the machine's own suite
+  dpkg -s "$@" >/dev/null 2>&1 && return
+  is_debian_root || die "these Debian packages are needed: $*. Install them (or what your system calls them) and run this again."
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# The machine's own Debian mirror, read from its sources (deb822 or one-line), so that no host is written here.
+debian_mirror() {
+  { sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null || true
+    sed -n 's/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null || true; } | head -1
+}
+
+# apt with a package list of its own: newer suites can be read, and the machine's own apt settings stay as they are.
+newer_apt() {
+  local dir=$BT_CACHE/apt; mkdir -p "$dir/lists/partial" "$dir/archives/partial"
+  printf 'Types: deb\nURIs: %s\nSuites: bookworm trixie forky\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' \
+    "$(debian_mirror)" > "$dir/newer.sources"
+  "$1" -o Dir::Etc::sourcelist="$dir/newer.sources" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$dir/lists" \
+    -o Dir::Cache="$dir" -o APT::Sandbox::User=root "${@:2}"
+}
+
+# newer_deb SUITE PACKAGE DIR: unpack one package of a suite into DIR, without installing it.
+newer_deb() {
+  is_debian_root || die "building without an image registry works on Debian, as root (package $2 of $1 is needed)"
+  local tmp; tmp=$(mktemp -d)
+  # A list older than a day may name packages that the mirror no longer has.
+  [ -n "$(find "$BT_CACHE/apt/updated" -mtime -1 2>/dev/null)" ] || { newer_apt apt-get update -qq; touch "$BT_CACHE/apt/updated"; }
+  (cd "$tmp" && newer_apt apt-get download -qq "$2/$1" >/dev/null && dpkg -x ./*.deb "$3")
+  rm -rf "$tmp"
+}
+
+# debootstrap_image IMAGE LABEL PACKAGES: a minimal Debian 12 with these (comma-separated) packages
+debootstrap_image() {
+  apt_install debootstrap
+  local root=$BT_CACHE/root.$$; rm -rf "$root"
+  debootstrap --variant=minbase --include="$3" bookworm "$root" "$(debian_mirror)"
+  rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+  tar -C "$root" -c . | docker import --change "LABEL bt.recipe=$2" - "$1"
+  rm -rf "$root"
+}
+
+# --- images -----------------------------------------------------------------------------------------------------------------
+# Docker's classic builder, only where the newer one is not installed.
+docker_build() {
+  if docker buildx version >/dev/null 2>&1; then docker build "$@"; else DOCKER_BUILDKIT=0 docker build "$@"; fi
+}
+
+image_exists() { docker image inspect "$1" >/dev/null 2>&1; }
+
+# image_mode: `public` where images can be pulled, else `local`; found out once a run, or set by BT_IMAGES.
+image_mode() {
+  if [ -z "${BT_IMAGES:-}" ]; then
+    if timeout 30 docker pull -q busybox:1.37 >/dev/null 2>&1; then BT_IMAGES=public
+    else BT_IMAGES=local; fi
+  fi
+  case $BT_IMAGES in public|local) ;; *) die "BT_IMAGES is '$BT_IMAGES'; it can be 'public' or 'local'" ;; esac
+  export BT_IMAGES
+}
+
+# --- the cluster ------------------------------------------------------------------------------------------------------------
+CLUSTER=${BT_CLUSTER:-bt-monitoring}
+kc() { kubectl --context "kind-$CLUSTER" --namespace "$NAMESPACE" "$@"; }
+hm() { helm --kube-context "kind-$CLUSTER" --namespace "$NAMESPACE" "$@"; }
