@@ -36,7 +36,7 @@ def read(topic, count):
         ends = [consumer.get_watermark_offsets(p, timeout=30)[1] for p in partitions]
         consumer.assign([TopicPartition(topic, p, 0) for p in range(3)])
         while len(records) < sum(ends):
-            batch = consumer.consume(1000, timeout=30)
+            batch = consumer.consume(min(1000, sum(ends) - len(records)), timeout=30)
             assert batch, f"{len(records)} of {sum(ends)} records read"
             for message in batch:
                 assert message.error() is None
