@@ -58,12 +58,27 @@ up() {
   create
 }
 
+# What is there already is left alone: kind can tell only where the node has crictl, so the ids are noted in the node.
+load() {
+  local image id missing=() noted
+  noted=$(docker exec "$NODE" sh -c 'cat /kind/loaded 2>/dev/null || true')
+  for image in "$@"; do
+    id=$(docker image inspect -f '{{.Id}}' "$image")
+    grep -qxF "$image $id" <<<"$noted" || missing+=("$image")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  kind load docker-image --name "$CLUSTER" "${missing[@]}"
+  for image in "${missing[@]}"; do
+    docker image inspect -f "$image {{.Id}}" "$image" | docker exec -i "$NODE" sh -c 'cat >> /kind/loaded'
+  done
+}
+
 delete() { kind delete cluster --name "$CLUSTER"; }
 
 case ${1:-} in
   up) up ;;
   config) image_mode; config ;;
-  load) shift; kind load docker-image --name "$CLUSTER" "$@" ;;
+  load) shift; load "$@" ;;
   stop) docker stop "$NODE" ;;
   delete) delete ;;
   *) die "usage: cluster.sh up|config|load IMAGE...|stop|delete" ;;

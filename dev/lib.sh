@@ -121,6 +121,10 @@ docker_build() {
   if docker buildx version >/dev/null 2>&1; then docker build "$@"; else DOCKER_BUILDKIT=0 docker build "$@"; fi
 }
 
+# recipe_of FUNCTION...: what an image is built by, in short; image_is IMAGE RECIPE: is it there, by that recipe?
+recipe_of() { declare -f "$@" | sha256sum | cut -c1-12; }
+image_is() { [ "$(docker image inspect -f '{{index .Config.Labels "bt.recipe"}}' "$1" 2>/dev/null)" = "$2" ]; }
+
 image_exists() { docker image inspect "$1" >/dev/null 2>&1; }
 
 # image_mode: `public` where images can be pulled, else `local`; found out once a run, or set by BT_IMAGES.

@@ -3,7 +3,7 @@
 # packages. What is built already is kept: binaries in the cache, images in Docker.
 . "$(dirname "$0")/lib.sh"
 
-K8S=$K8S_VERSION ETCD=v3.6.6 COREDNS=v1.13.1
+K8S=$K8S_VERSION ETCD=v3.6.6 COREDNS=v1.13.1 LOCAL_PATH=v0.0.30
 IMAGE=bt-dev/node:$K8S
 BIN=$BT_CACHE/bin/$K8S
 COMPONENTS=(kubelet kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubeadm kubectl)
@@ -11,8 +11,6 @@ mkdir -p "$BIN"
 export GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS=-trimpath
 
 ln -sfn "$K8S/kubectl" "$BT_CACHE/bin/kubectl"
-if image_exists "$IMAGE" && [ -x "$BIN/kubectl" ]; then exit 0; fi
-
 need_go() {
   have go || die "building Kubernetes needs Go 1.25 or newer, and there is no 'go' on the PATH. Install it (https://go.dev/doc/install) and run this again."
   at_least "$(go env GOVERSION | sed 's/^go//')" 1.25 || die "building Kubernetes needs Go 1.25 or newer; this is $(go env GOVERSION)"
@@ -41,17 +39,18 @@ build_kubernetes() { # DIR COMPONENT
   mv "$BIN/$2.new" "$BIN/$2"
 }
 
-build_etcd() { # its server module replaces its siblings too
+# One command of a module, built in a module of our own, since `go install` refuses one that replaces others.
+build_module_command() { # PACKAGE@VERSION BINARY
   local work; work=$(mktemp -d); cd "$work" || exit
   printf 'module node\n\ngo 1.25.0\n' > go.mod
-  printf '//go:build tools\n\npackage node\n\nimport _ "go.etcd.io/etcd/server/v3"\n' > tools.go
-  go get "go.etcd.io/etcd/server/v3@$ETCD"
+  printf '//go:build tools\n\npackage node\n\nimport _ "%s"\n' "${1%@*}" > tools.go
+  go get "$1"
   go mod tidy
-  go build -ldflags '-s -w' -o "$BIN/etcd" go.etcd.io/etcd/server/v3
+  go build -ldflags '-s -w' -o "$BIN/$2" "${1%@*}"
   cd /; rm -rf "$work"
 }
 
-build_coredns() { GOBIN=$BIN go install -ldflags '-s -w' "github.com/coredns/coredns@$COREDNS"; }
+go_install() { GOBIN=$BIN go install -ldflags '-s -w' "$1"; }
 
 # The node's system is bookworm: its systemd 252 still runs on cgroup v1, newer ones do not.
 NODE_PACKAGES=systemd,dbus,iptables,nftables,iproute2,conntrack,ethtool,socat,mount,kmod,procps,curl,jq,runc
@@ -70,6 +69,16 @@ ENTRYPOINT ["/usr/local/bin/$name"]
 D
   docker_build -q -t "$1" "$dir"; rm -rf "$dir"
 }
+
+# What kind's own node images carry for storage: the manifest, and the two images that it names.
+storage_manifest() { # KIND-SOURCE
+  local source=$1/pkg/build/nodeimage/const_storage.go provisioner helper
+  provisioner=$(kind_constant "$source" storageProvisionerImage) helper=$(kind_constant "$source" storageHelperImage)
+  # shellcheck disable=SC2016 # backquotes and plus signs of the Go source
+  sed -n '/^const defaultStorageManifest = `/,/^`/p' "$source" | sed '1d; $d' \
+    | sed -e 's#` + storageProvisionerImage + `#'"$provisioner#" -e 's#` + storageHelperImage + `#'"$helper#"
+}
+kind_constant() { sed -n "s/^const $2 = \"\(.*\)\"/\1/p" "$1"; }
 
 # The node without Kubernetes' own images. kind's files (entrypoint, units) come out of kind's own Go module.
 bare_node() { # KUBEADM-IMAGES...
@@ -105,32 +114,38 @@ COPY containerd/usr/bin/ /usr/local/bin/
 RUN ctr oci spec | jq '.hooks.createContainer = [{"path": "/kind/bin/mount-product-files.sh"}] | del(.process.rlimits)' > /etc/containerd/cri-base.json \\
  && systemctl enable kubelet.service containerd.service undo-mount-hacks.service && systemctl mask systemd-binfmt.service
 COPY 10-node.conflist /etc/cni/net.d/
-COPY default-cni.yaml /kind/manifests/
+COPY default-cni.yaml default-storage.yaml /kind/manifests/
 COPY kubeadm kubelet kubectl /usr/bin/
 ENV container=docker
 STOPSIGNAL SIGRTMIN+3
 ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]
 D
+  storage_manifest "$kind_src" > "$dir/default-storage.yaml"
   docker_build -q -t bt-dev/node-bare "$dir"; rm -rf "$dir"
 }
 
 # Kubernetes' images go into the node's containerd, pinned, so that a cluster starts without pulling.
 node_image() {
-  local images image builder=bt-node-build
+  local images image storage builder=bt-node-build
   mapfile -t images < <("$BIN/kubeadm" config images list --kubernetes-version "$K8S" 2>/dev/null)
   bare_node "${images[@]}"
   for image in "${images[@]}"; do component_image "$image"; done
+  storage=$(module_dir "sigs.k8s.io/kind@$KIND_VERSION")/pkg/build/nodeimage/const_storage.go
+  image=$(kind_constant "$storage" storageProvisionerImage); component_image "$image"; images+=("$image")
+  image=$(kind_constant "$storage" storageHelperImage); docker tag bt-dev/node-base "$image"; images+=("$image")
   docker rm -f "$builder" >/dev/null 2>&1 || true
   docker run -d --name "$builder" --privileged --entrypoint sleep bt-dev/node-bare infinity
   docker save "${images[@]}" | docker exec -i "$builder" bash -ec '
     containerd >/tmp/containerd.log 2>&1 & until ctr version >/dev/null 2>&1; do sleep 0.3; done
     ctr -n k8s.io images import --label=io.cri-containerd.pinned=pinned --all-platforms --no-unpack --digests - >/dev/null
     kill %1; wait %1 || true; rm -rf /run/containerd /tmp/*'
-  docker commit --change 'ENTRYPOINT ["/usr/local/bin/entrypoint","/sbin/init"]' --change 'CMD []' "$builder" "$IMAGE"
+  docker commit --change 'ENTRYPOINT ["/usr/local/bin/entrypoint","/sbin/init"]' --change 'CMD []' --change "LABEL bt.recipe=$RECIPE" "$builder" "$IMAGE"
   docker rm -f "$builder"
   docker image rm "${images[@]}"
 }
 
+RECIPE=$(recipe_of bare_node component_image node_image storage_manifest)
+! image_is "$IMAGE" "$RECIPE" || exit 0
 need_go
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 missing=()
@@ -139,7 +154,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   step "Kubernetes $K8S: modules" kubernetes_workspace "$work"
   for component in "${missing[@]}"; do [ -x "$BIN/$component" ] || step "Kubernetes: $component" build_kubernetes "$work" "$component"; done
 fi
-[ -x "$BIN/etcd" ] || step "etcd $ETCD" build_etcd
-[ -x "$BIN/coredns" ] || step "CoreDNS $COREDNS" build_coredns
+[ -x "$BIN/etcd" ] || step "etcd $ETCD" build_module_command "go.etcd.io/etcd/server/v3@$ETCD" etcd
+[ -x "$BIN/coredns" ] || step "CoreDNS $COREDNS" go_install "github.com/coredns/coredns@$COREDNS"
+[ -x "$BIN/local-path-provisioner" ] || step "local-path-provisioner $LOCAL_PATH" build_module_command "github.com/rancher/local-path-provisioner@$LOCAL_PATH" local-path-provisioner
 image_exists bt-dev/node-base || step "node system (Debian 12)" debootstrap_image bt-dev/node-base 1 "$NODE_PACKAGES"
 step "node image $IMAGE" node_image

@@ -127,10 +127,9 @@ build() { docker_build -q --label "bt.recipe=$RECIPE" -t "$1" .; }
 
 # image NAME FUNCTION USED...: build NAME unless it is there, by this very recipe
 image() {
-  local name=$1 found; shift
-  RECIPE=$(declare -f "$@" | sha256sum | cut -c1-12)
-  found=$(docker image inspect -f '{{index .Config.Labels "bt.recipe"}}' "$name" 2>/dev/null || true)
-  [ "$found" != "$RECIPE" ] || return 0
+  local name=$1; shift
+  RECIPE=$(recipe_of "$@")
+  ! image_is "$name" "$RECIPE" || return 0
   step "image $name" in_folder "$1"
 }
 in_folder() { mkdir "$DIR/$1"; cd "$DIR/$1" || exit; "$1"; cd /; rm -rf "${DIR:?}/$1"; }
