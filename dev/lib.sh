@@ -18,7 +18,7 @@ NAMESPACE=${BT_NAMESPACE:-default}
 # --- progress ---------------------------------------------------------------------------------------------------------------
 # What a person reads goes to file descriptor 3, which nested scripts inherit; a step's own output goes to its log.
 if [ -z "${BT_RUN:-}" ] || ! { : >&3; } 2>/dev/null; then
-  exec 3>&1
+  exec 3>&2
   export BT_RUN=$$ BT_DEPTH=0
   rm -f "$BT_LOGS"/.reported.*
 fi
