@@ -9,8 +9,7 @@
 NODE=$CLUSTER-control-plane
 
 config() {
-  local shift=0 image=
-  [ "$CLUSTER" = bt-monitoring ] || shift=10000
+  local shift image=; shift=$(host_port 0)
   [ "${BT_IMAGES:-}" != local ] || image=bt-dev/node:$K8S_VERSION
   awk -v name="$CLUSTER" -v shift="$shift" -v image="$image" '
     /^name:/ { print "name: " name; next }

@@ -21,7 +21,7 @@ build_binaries() {
 by_hand() { # operator|consumers
   local dir arguments='"run"'; dir=$(mktemp -d)
   [ "$1" = operator ] || arguments='"run", "--config", "/etc/bt-consumers/config.yaml"'
-  cp "${CARGO_TARGET_DIR:-target}/release/bt-$1" "$dir"
+  cp "$CARGO_TARGET_DIR/release/bt-$1" "$dir"
   cat > "$dir/Dockerfile" <<D
 FROM bt-dev/base
 COPY bt-$1 /usr/local/bin/

@@ -15,6 +15,13 @@ APP_VERSION=$(sed -n 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\} *$/\1/p' "$ROOT/
 APP_VERSION=${APP_VERSION:-0.1.0}
 NAMESPACE=${BT_NAMESPACE:-default}
 
+# A clone that was not built in yet uses a build folder in the cache, so that the next clean clone finds the libraries there.
+if [ -z "${CARGO_TARGET_DIR:-}" ]; then
+  CARGO_TARGET_DIR=$ROOT/target
+  [ -d "$CARGO_TARGET_DIR" ] || CARGO_TARGET_DIR=$BT_CACHE/target
+  export CARGO_TARGET_DIR
+fi
+
 # --- progress ---------------------------------------------------------------------------------------------------------------
 # What a person reads goes to file descriptor 3, which nested scripts inherit; a step's own output goes to its log.
 if [ -z "${BT_RUN:-}" ] || ! { : >&3; } 2>/dev/null; then
@@ -127,17 +134,32 @@ image_is() { [ "$(docker image inspect -f '{{index .Config.Labels "bt.recipe"}}'
 
 image_exists() { docker image inspect "$1" >/dev/null 2>&1; }
 
-# image_mode: `public` where images can be pulled, else `local`; found out once a run, or set by BT_IMAGES.
+# image_mode: sets BT_IMAGES to `public` where images can be pulled, else to `local`, unless it is set.
 image_mode() {
   if [ -z "${BT_IMAGES:-}" ]; then
-    if timeout 30 docker pull -q busybox:1.37 >/dev/null 2>&1; then BT_IMAGES=public
-    else BT_IMAGES=local; fi
+    if timeout 30 docker pull -q busybox:1.37 >/dev/null 2>&1; then BT_IMAGES=public; else BT_IMAGES=local; fi
   fi
   case $BT_IMAGES in public|local) ;; *) die "BT_IMAGES is '$BT_IMAGES'; it can be 'public' or 'local'" ;; esac
   export BT_IMAGES
 }
 
+# chart_values: in the array CHART_VALUES, what `helm install` needs beside the chart's own values
+chart_values() {
+  CHART_VALUES=()
+  [ "$BT_IMAGES" = public ] || CHART_VALUES+=(-f "$ROOT/charts/values-local-images.yaml")
+  [ "$CLUSTER" = bt-monitoring ] || CHART_VALUES+=(--set "kafka.external.port=$(host_port 9092)")
+}
+
+# stack_images: those built here that the chart uses
+stack_images() {
+  [ "$BT_IMAGES" = public ] || sed -n 's/.*image: {repository: \([^,]*\), tag: "\{0,1\}\([^"}]*\)"\{0,1\}}.*/\1:\2/p' "$ROOT/charts/values-local-images.yaml"
+}
+
 # --- the cluster ------------------------------------------------------------------------------------------------------------
 CLUSTER=${BT_CLUSTER:-bt-monitoring}
+
+# host_port PORT: where a port of kind-config.yaml is on this machine; every other cluster has them 10000 higher.
+host_port() { [ "$CLUSTER" = bt-monitoring ] && echo "$1" || echo $(($1 + 10000)); }
+
 kc() { kubectl --context "kind-$CLUSTER" --namespace "$NAMESPACE" "$@"; }
 hm() { helm --kube-context "kind-$CLUSTER" --namespace "$NAMESPACE" "$@"; }

@@ -13,7 +13,7 @@ make_venv() {
   if ! "$VENV/bin/pip" --version >/dev/null 2>&1; then rm -rf "$VENV"; python3 -m venv "$VENV"; fi
   # Built in a copy, so that nothing is left in the source tree.
   local copy; copy=$(mktemp -d); cp -r producers/python "$copy/"
-  "$VENV/bin/pip" install --upgrade "$copy/python[test]"
+  "$VENV/bin/pip" install --upgrade "$copy/python[test]" ruff mypy
   "$VENV/bin/pip" install --force-reinstall --no-deps "$copy/python"
   rm -rf "$copy"
   echo "$HASH" > "$VENV/.made-of"

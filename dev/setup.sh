@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Tools, images and the cluster, with the images in it. Whatever is there already stays.
+. "$(dirname "$0")/lib.sh"
+. "$ROOT/dev/prepare.sh"
+
+"$ROOT/dev/images.sh"
+TAG=$("$ROOT/dev/images.sh" tag)
+step "cluster $CLUSTER" "$ROOT/dev/cluster.sh" up
+mapfile -t images < <(stack_images)
+step "images into the cluster" "$ROOT/dev/cluster.sh" load "${images[@]}" "bt-monitoring/operator:$TAG" "bt-monitoring/consumers:$TAG"

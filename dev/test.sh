@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Everything: the checks, then the kind tests on a cluster of their own, made anew and deleted at the end; KEEP=1 keeps it.
+export BT_CLUSTER=bt-e2e
+. "$(dirname "$0")/lib.sh"
+cd "$ROOT"
+
+# The user's own kubeconfig stays as it is.
+export KUBECONFIG=$BT_CACHE/bt-e2e.kubeconfig
+created=
+
+finish() {
+  local code=$?
+  if [ -n "$created" ]; then
+    if [ "$code" != 0 ]; then
+      "$ROOT/dev/state.sh" > "$BT_LOGS/state-of-bt-e2e.txt" 2>&1 || true
+      say "the state of the cluster, and the logs in it: $BT_LOGS/state-of-bt-e2e.txt"
+      "$ROOT/dev/state.sh" brief >&3 || true
+    fi
+    if [ -n "${KEEP:-}" ]; then say "the cluster bt-e2e is kept: KUBECONFIG=$KUBECONFIG kubectl get pods"
+    else step "cluster bt-e2e: deleted" "$ROOT/dev/cluster.sh" delete; fi
+  fi
+  closing_lines
+  if [ "$code" = 0 ]; then say "all tests passed ($((SECONDS / 60)) min $((SECONDS % 60)) s)"; else say "FAILED (exit code $code)"; fi
+  exit "$code"
+}
+
+closing_lines() {
+  local name log
+  say ""
+  for name in unit-tests Python-SDK-without-a-broker Python-SDK-on-the-broker kind-tests; do
+    log=$BT_LOGS/$name.log
+    [ "$log" -nt "$STAMP" ] || continue
+    say "$name:"
+    { grep -E '^test result:|^[0-9]+ (passed|failed)|^=+ .*(passed|failed)|^test .*FAILED' "$log" || true; } \
+      | grep -v ' 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out' | sed 's/^/    /' >&3
+  done
+}
+
+fresh_cluster() {
+  # What an earlier run left, healthy or not.
+  "$ROOT/dev/cluster.sh" delete
+  "$ROOT/dev/cluster.sh" config > "$BT_CACHE/bt-e2e.kind-config.yaml"
+  kind create cluster --config "$BT_CACHE/bt-e2e.kind-config.yaml" --wait 180s
+}
+
+broker_tests() {
+  cd producers/python
+  KAFKA_BOOTSTRAP=$E2E_KAFKA "$E2E_PYTHON" -m pytest -q -p no:cacheprovider -m broker
+}
+
+STAMP=$(mktemp)
+trap finish EXIT
+"$ROOT/dev/check.sh"
+. "$ROOT/dev/prepare.sh"
+"$ROOT/dev/images.sh"
+step "kind tests: build" cargo test -p e2e --locked --no-run
+
+# What users type, with the values of this machine.
+created=yes
+step "kind create cluster --config" fresh_cluster
+mapfile -t images < <(stack_images)
+step "images into the cluster" "$ROOT/dev/cluster.sh" load "${images[@]}" "bt-monitoring/operator:$APP_VERSION" "bt-monitoring/consumers:$APP_VERSION"
+chart_values
+step "kubectl apply -f crds/" kubectl apply -f crds/
+step "helm install bt-monitoring charts/" helm install bt-monitoring charts/ "${CHART_VALUES[@]}"
+"$ROOT/dev/ready.sh"
+
+E2E_KAFKA=localhost:$(host_port 9092) E2E_PROMETHEUS=http://localhost:$(host_port 9090) E2E_SEARCH=http://localhost:$(host_port 9200)
+E2E_PYTHON=$("$ROOT/dev/python.sh")
+export E2E_KAFKA E2E_PROMETHEUS E2E_SEARCH E2E_PYTHON
+step "Python SDK, on the broker" broker_tests
+live_step "kind tests" cargo test -p e2e --locked -- --test-threads=1
