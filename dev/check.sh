@@ -46,7 +46,7 @@ scripts() {
 step "scripts" scripts
 step "formatting" cargo fmt --all --check
 step "chart" chart
-step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
+step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 step "unit tests" cargo test --workspace --exclude e2e --locked
 step "generated crds" generated_crds
 step "Python SDK, without a broker" python_checks

@@ -53,7 +53,7 @@ trap finish EXIT
 "$ROOT/dev/check.sh"
 . "$ROOT/dev/prepare.sh"
 "$ROOT/dev/images.sh"
-step "kind tests: build" cargo test -p e2e --locked --no-run
+step "kind tests: build" cargo test -p e2e --features kind --locked --no-run
 
 # What users type, with the values of this machine.
 created=yes
@@ -69,4 +69,4 @@ E2E_KAFKA=localhost:$(host_port 9092) E2E_PROMETHEUS=http://localhost:$(host_por
 E2E_PYTHON=$("$ROOT/dev/python.sh")
 export E2E_KAFKA E2E_PROMETHEUS E2E_SEARCH E2E_PYTHON
 step "Python SDK, on the broker" broker_tests
-live_step "kind tests" cargo test -p e2e --locked -- --test-threads=1
+live_step "kind tests" cargo test -p e2e --features kind --locked -- --test-threads=1
