@@ -67,6 +67,7 @@ step "helm install bt-monitoring charts/" helm install bt-monitoring charts/ "${
 
 E2E_KAFKA=localhost:$(host_port 9092) E2E_PROMETHEUS=http://localhost:$(host_port 9090) E2E_SEARCH=http://localhost:$(host_port 9200)
 E2E_PYTHON=$("$ROOT/dev/python.sh")
-export E2E_KAFKA E2E_PROMETHEUS E2E_SEARCH E2E_PYTHON
+# A failure shows its reasons; where in the code they were wrapped helps nobody.
+export E2E_KAFKA E2E_PROMETHEUS E2E_SEARCH E2E_PYTHON RUST_LIB_BACKTRACE=0
 step "Python SDK, on the broker" broker_tests
 live_step "kind tests" cargo test -p e2e --features kind --locked -- --test-threads=1
