@@ -28,6 +28,16 @@ healthy() { # within SECONDS
   done
 }
 
+# After a stop, the pods' states are those of before until the kubelet has started each container anew.
+restarted() { # within SECONDS
+  local end=$((SECONDS + $1)) node; node=$(docker inspect -f '{{.State.StartedAt}}' "$NODE")
+  until kc get pods --all-namespaces -o jsonpath='{range .items[*].status.containerStatuses[*]}{.state.running.startedAt}{"\n"}{end}' \
+    | awk -v node="${node%%.*}" '$1 != "" && $1 < node { old = 1 } END { exit old }'; do
+    [ "$SECONDS" -lt "$end" ] || return 1
+    sleep 1
+  done
+}
+
 ports_free() {
   local port busy=()
   for port in $(config | sed -n 's/.*hostPort: \([0-9]*\).*/\1/p'); do
@@ -48,9 +58,7 @@ create() {
 up() {
   image_mode
   if exists; then
-    kind export kubeconfig --name "$CLUSTER"
-    docker start "$NODE" >/dev/null 2>&1 || true
-    if healthy 60; then return; fi
+    if docker start "$NODE" && kind export kubeconfig --name "$CLUSTER" && healthy 60 && restarted 60; then return; fi
     note "the cluster $CLUSTER is there and does not get healthy: made anew"
     delete
   fi

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 cd "$ROOT"
-HASH=$({ find producers/python -type f -not -path '*/.*' -not -path '*/__pycache__/*' -not -path '*.egg-info/*' | LC_ALL=C sort | xargs sha256sum
+HASH=$({ find producers/python dev/python.sh -type f -not -path '*/.*' -not -path '*/__pycache__/*' -not -path '*.egg-info/*' | LC_ALL=C sort | xargs sha256sum
   python3 --version 2>&1 || true; } | sha256sum | cut -c1-12)
 VENV=$BT_CACHE/venv
 
