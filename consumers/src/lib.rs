@@ -1,1 +1,14 @@
-//! The consumers: Kafka topics into Prometheus or Elasticsearch.
+//! The consumers: carry Kafka topics of events into Prometheus or Elasticsearch/OpenSearch.
+//!
+//! [`config`] is the configuration file, which the operator writes and whose sink types it also shows in its resource;
+//! [`run`] is the whole program.
+
+pub mod config;
+
+mod app;
+mod pipeline;
+mod server;
+mod sink;
+mod stats;
+
+pub use app::{Ports, RunError, run};

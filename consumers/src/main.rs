@@ -1,2 +1,82 @@
-//! Placeholder while the crate is being laid out.
-fn main() {}
+//! `bt-consumers`: runs one consumer from its configuration file.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bt_consumers::config::Config;
+use bt_consumers::{Ports, run};
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+#[derive(Parser)]
+#[command(
+    version,
+    about = "Carries Kafka topics of events into Prometheus or Elasticsearch"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run until SIGTERM.
+    Run {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Port of /healthz, /readyz and the consumer's own /metrics.
+        #[arg(long, env = "BT_HTTP_PORT", default_value_t = Ports::default().http)]
+        http_port: u16,
+        /// Port of the prometheus sink's /metrics.
+        #[arg(long, env = "BT_METRICS_PORT", default_value_t = Ports::default().metrics)]
+        metrics_port: u16,
+    },
+    /// Check a configuration file and say everything that is wrong with it.
+    Validate {
+        /// The configuration file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let (config, ports) = match Cli::parse().command {
+        Command::Validate { config } => {
+            return match Config::load(&config) {
+                Ok(_) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("{error}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
+        Command::Run {
+            config,
+            http_port,
+            metrics_port,
+        } => {
+            let ports = Ports {
+                http: http_port,
+                metrics: metrics_port,
+            };
+            (config, ports)
+        }
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .init();
+    let outcome = Config::load(&config)
+        .map_err(anyhow::Error::from)
+        .and_then(|config| Ok(run(config, ports)?));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The configuration file of one consumer: YAML, in the field names of the `TelemetryConsumer` resource.
+
+mod duration;
+mod sinks;
+
+use std::path::{Path, PathBuf};
+
+use bt_kafka::Connection;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use duration::HumanDuration;
+pub(crate) use sinks::check_buckets;
+pub use sinks::{BulkSettings, ElasticsearchSink, PrometheusSink, TemplateSettings};
+
+/// Everything that one consumer needs to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// The consumer's name as `namespace/name`, for logs and client ids.
+    pub consumer: String,
+    /// The Kafka cluster.
+    pub kafka: Connection,
+    /// Kafka's `group.id`.
+    pub group_id: String,
+    /// The topics to consume, 1 to 64.
+    pub topics: Vec<String>,
+    /// Where to start in a partition that the group has no committed offset for.
+    #[serde(default)]
+    pub start_from: StartFrom,
+    /// Where events go that cannot be taken.
+    pub dead_letter_topic: String,
+    /// Where events are carried to.
+    pub sink: Sink,
+}
+
+/// Where a group starts in a partition that it has no committed offset for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum StartFrom {
+    /// With the oldest record that Kafka still has.
+    #[default]
+    Earliest,
+    /// With the next record that arrives.
+    Latest,
+}
+
+/// The sink; exactly one of the fields is set.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Sink {
+    /// Series for Prometheus to scrape on port 9090.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<PrometheusSink>,
+    /// Documents in Elasticsearch or OpenSearch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elasticsearch: Option<ElasticsearchSink>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The text is not a configuration: wrong YAML, an unknown field, a wrong type.
+    #[error("the configuration cannot be understood: {0}")]
+    Syntax(#[from] serde_yaml::Error),
+    /// Fields with values that cannot work.
+    #[error("the configuration is wrong:\n  {}", .0.join("\n  "))]
+    Invalid(Vec<String>),
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// When it is unreadable, not understood, or [`Config::validate`] finds something.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text)
+    }
+
+    /// Reads and checks a configuration.
+    ///
+    /// # Errors
+    /// When it is not understood, or [`Config::validate`] finds something.
+    pub fn parse(yaml: &str) -> Result<Self, ConfigError> {
+        let config: Config = serde_yaml::from_str(yaml)?;
+        let problems = config.validate();
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Invalid(problems))
+        }
+    }
+
+    /// The configuration as the file's text.
+    ///
+    /// # Errors
+    /// Does not happen with these types; the YAML library's signature has it.
+    pub fn to_yaml(&self) -> Result<String, ConfigError> {
+        Ok(serde_yaml::to_string(self)?)
+    }
+
+    /// Everything that is wrong, each as `field: what and what to do`; nothing when all is well.
+    pub fn validate(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |ok: bool, problem: String| {
+            if !ok {
+                problems.push(problem);
+            }
+        };
+        check(
+            !self.consumer.is_empty(),
+            "consumer: must be namespace/name".into(),
+        );
+        check(
+            !self.group_id.is_empty(),
+            "groupId: must not be empty".into(),
+        );
+        let servers = &self.kafka.bootstrap_servers;
+        check(
+            !servers.trim().is_empty(),
+            "kafka.bootstrapServers: must be host:port, or several with commas".into(),
+        );
+        check(
+            (1..=64).contains(&self.topics.len()),
+            format!("topics: 1 to 64 are possible, found {}", self.topics.len()),
+        );
+        for (i, topic) in self.topics.iter().enumerate() {
+            check(
+                is_topic(topic),
+                topic_problem(&format!("topics[{i}]"), topic),
+            );
+            check(
+                !self.topics[..i].contains(topic),
+                format!("topics[{i}]: {topic} is named twice"),
+            );
+            check(
+                *topic != self.dead_letter_topic,
+                format!(
+                    "topics[{i}]: {topic} is the dead-letter topic; a consumer would feed itself"
+                ),
+            );
+        }
+        check(
+            is_topic(&self.dead_letter_topic),
+            topic_problem("deadLetterTopic", &self.dead_letter_topic),
+        );
+        match (&self.sink.prometheus, &self.sink.elasticsearch) {
+            (Some(sink), None) => problems.extend(sink.validate("sink.prometheus")),
+            (None, Some(sink)) => problems.extend(sink.validate("sink.elasticsearch")),
+            _ => problems
+                .push("sink: exactly one of prometheus and elasticsearch must be set".into()),
+        }
+        problems
+    }
+}
+
+/// Kafka's rule for topic names (`org.apache.kafka.common.internals.Topic`).
+fn is_topic(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !matches!(name, "" | "." | "..") && name.len() <= 249 && name.chars().all(plain)
+}
+
+fn topic_problem(field: &str, name: &str) -> String {
+    format!(
+        "{field}: {name:?} is no topic name (1 to 249 letters, digits, dots, underscores and hyphens)"
+    )
+}
+
+#[cfg(test)]
+#[path = "config/tests.rs"]
+mod tests;

@@ -1,0 +1,191 @@
+use super::*;
+
+const METRICS: &str = r#"
+consumer: default/metrics
+kafka: {bootstrapServers: "kafka:9092"}
+groupId: bt.default.metrics
+topics: [metrics.events, health.events]
+startFrom: Earliest
+deadLetterTopic: dead-letters
+sink:
+  prometheus: {seriesTtl: 15m, maxSeries: 100000, histogramBuckets: [0.005, 1]}
+"#;
+
+const LOGS: &str = r#"
+consumer: default/logs
+kafka: {bootstrapServers: "kafka:9092"}
+groupId: bt.default.logs
+topics: [logs.events]
+deadLetterTopic: dead-letters
+sink:
+  elasticsearch: {urls: ["http://elasticsearch:9200"], dataStream: logs-bt-default, template: {manage: true, replicas: 0}, bulk: {maxBytes: 5242880, maxDocs: 5000, flushInterval: 1s, concurrency: 4}}
+"#;
+
+#[test]
+fn files_are_read_and_written_back_the_same() {
+    for yaml in [METRICS, LOGS] {
+        let config = Config::parse(yaml).expect(yaml);
+        let text = config.to_yaml().expect("YAML");
+        assert_eq!(Config::parse(&text).expect(&text), config);
+    }
+    let logs = Config::parse(LOGS).expect("a configuration");
+    let defaults = ElasticsearchSink {
+        urls: vec!["http://elasticsearch:9200".into()],
+        ..ElasticsearchSink::default()
+    };
+    assert_eq!(logs.sink.elasticsearch, Some(defaults));
+    assert_eq!(logs.start_from, StartFrom::Earliest);
+}
+
+#[test]
+fn what_is_wrong_is_named_by_its_field() {
+    let cases = [
+        (
+            METRICS,
+            "maxSeries: 100000",
+            "maxSerie: 1",
+            "unknown field `maxSerie`",
+        ),
+        (
+            METRICS,
+            "seriesTtl: 15m",
+            "seriesTtl: 15 minutes",
+            "\"15 minutes\" is no duration",
+        ),
+        (
+            METRICS,
+            "seriesTtl: 15m",
+            "seriesTtl: 0s",
+            "sink.prometheus.seriesTtl: must be at least 1s",
+        ),
+        (
+            METRICS,
+            "maxSeries: 100000",
+            "maxSeries: 0",
+            "sink.prometheus.maxSeries",
+        ),
+        (
+            METRICS,
+            "[0.005, 1]",
+            "[1, 0.5]",
+            "sink.prometheus.histogramBuckets: must ascend, found 1 before 0.5",
+        ),
+        (
+            METRICS,
+            "[0.005, 1]",
+            "[.inf]",
+            "histogramBuckets: must be finite",
+        ),
+        (
+            METRICS,
+            "health.events]",
+            "metrics.events]",
+            "topics[1]: metrics.events is named twice",
+        ),
+        (
+            METRICS,
+            "health.events]",
+            "dead-letters]",
+            "topics[1]: dead-letters is the dead-letter topic",
+        ),
+        (
+            METRICS,
+            "health.events]",
+            "a b]",
+            "topics[1]: \"a b\" is no topic name",
+        ),
+        (
+            METRICS,
+            "[metrics.events, health.events]",
+            "[]",
+            "topics: 1 to 64 are possible, found 0",
+        ),
+        (
+            METRICS,
+            "startFrom: Earliest",
+            "startFrom: earliest",
+            "unknown variant `earliest`",
+        ),
+        (
+            METRICS,
+            "prometheus: {seriesTtl: 15m, maxSeries: 100000, histogramBuckets: [0.005, 1]}",
+            "{}",
+            "sink: exactly one",
+        ),
+        (
+            LOGS,
+            "[\"http://elasticsearch:9200\"]",
+            "[]",
+            "sink.elasticsearch.urls: at least one",
+        ),
+        (
+            LOGS,
+            "http://elasticsearch:9200",
+            "elasticsearch:9200",
+            "sink.elasticsearch.urls[0]",
+        ),
+        (
+            LOGS,
+            "dataStream: logs-bt-default",
+            "dataStream: Logs",
+            "sink.elasticsearch.dataStream: \"Logs\" must be lower case",
+        ),
+        (
+            LOGS,
+            "flushInterval: 1s",
+            "flushInterval: 2m",
+            "bulk.flushInterval: must be 10ms to 1m, found 2m",
+        ),
+        (
+            LOGS,
+            "concurrency: 4",
+            "concurrency: 0",
+            "sink.elasticsearch.bulk.concurrency: must be 1 to 64",
+        ),
+    ];
+    for (yaml, from, to, want) in cases {
+        let yaml = yaml.replace(from, to);
+        let error = Config::parse(&yaml).expect_err(&yaml).to_string();
+        assert!(error.contains(want), "{to}: {error}");
+    }
+}
+
+#[test]
+fn durations() {
+    let cases = [
+        ("15m", Some(900_000)),
+        ("1h30m", Some(5_400_000)),
+        ("500ms", Some(500)),
+        ("2d", Some(172_800_000)),
+        ("", None),
+        ("15", None),
+        ("m", None),
+        ("1 h", None),
+        ("1y", None),
+        ("-1s", None),
+    ];
+    for (text, millis) in cases {
+        let read = text.parse::<HumanDuration>().ok();
+        assert_eq!(read.map(|d| d.0.as_millis()), millis, "{text}");
+        if let Some(duration) = read {
+            assert_eq!(duration.to_string(), text);
+        }
+    }
+}
+
+#[test]
+fn the_schema_is_structural() {
+    let schema = schemars::schema_for!(ElasticsearchSink).to_value();
+    let text = schema.to_string();
+    assert!(!text.contains("anyOf") && !text.contains("oneOf"), "{text}");
+    assert_eq!(
+        schema["properties"]["dataStream"]["default"],
+        "logs-bt-default"
+    );
+    let schema = schemars::schema_for!(PrometheusSink).to_value();
+    assert_eq!(schema["properties"]["seriesTtl"]["default"], "15m");
+    assert_eq!(
+        schema["properties"]["seriesTtl"]["pattern"],
+        HumanDuration::PATTERN
+    );
+}

@@ -1,0 +1,94 @@
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaResult;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Statistics, TopicPartitionList};
+
+pub(crate) type KafkaConsumer = BaseConsumer<Context>;
+
+/// A change of the assignment that the poll thread has to carry out; librdkafka waits for it.
+#[derive(Debug)]
+pub(crate) enum Rebalance {
+    Assign(TopicPartitionList),
+    Revoke(TopicPartitionList),
+}
+
+/// Takes librdkafka's callbacks, which come while polling, for the poll thread to deal with right after. So the
+/// rebalance runs with the pipeline's state at hand and without a lock around it.
+#[derive(Default)]
+pub(crate) struct Context {
+    rebalances: Mutex<VecDeque<Rebalance>>,
+    statistics: Mutex<Option<Statistics>>,
+    commits: Mutex<Vec<KafkaResult<()>>>,
+    /// Something of the above is there.
+    news: AtomicBool,
+    /// The pipeline has stopped: nobody waits for rebalances any more.
+    closing: AtomicBool,
+}
+
+impl Context {
+    /// Whether any of the `take_…` has something; cheap.
+    pub fn has_news(&self) -> bool {
+        self.news.swap(false, Ordering::AcqRel)
+    }
+
+    pub fn take_rebalance(&self) -> Option<Rebalance> {
+        lock(&self.rebalances).pop_front()
+    }
+
+    pub fn take_statistics(&self) -> Option<Statistics> {
+        lock(&self.statistics).take()
+    }
+
+    /// Outcomes of asynchronous commits.
+    pub fn take_commits(&self) -> Vec<KafkaResult<()>> {
+        std::mem::take(&mut *lock(&self.commits))
+    }
+
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        *lock(&self.statistics) = Some(statistics);
+        self.news.store(true, Ordering::Release);
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        err: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let assign = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Acquire) {
+            if !assign && let Err(error) = consumer.incremental_unassign(partitions) {
+                tracing::warn!(%error, "cannot give partitions back while leaving the group");
+            }
+            return;
+        }
+        let rebalance = match assign {
+            true => Rebalance::Assign(partitions.clone()),
+            false => Rebalance::Revoke(partitions.clone()),
+        };
+        lock(&self.rebalances).push_back(rebalance);
+        self.news.store(true, Ordering::Release);
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        lock(&self.commits).push(result);
+        self.news.store(true, Ordering::Release);
+    }
+}

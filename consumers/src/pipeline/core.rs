@@ -1,0 +1,402 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use bt_events::EventError;
+use bt_kafka::Admin;
+use prometheus::IntCounter;
+use rdkafka::Statistics;
+use rdkafka::consumer::{CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+
+use super::DeadLetters;
+use super::context::KafkaConsumer;
+use super::owned::{Owned, Partitions, list};
+use super::poll::{Parts, PipelineError};
+use super::record::{Ack, Origin};
+use super::stall::{Observation, StallDetector};
+use crate::sink::{Sink, Taken};
+use crate::stats::{Health, Stats};
+
+/// Between two rounds of timed work, and the longest that polling waits.
+pub(super) const TICK: Duration = Duration::from_millis(20);
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(2);
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
+/// How long the poll thread, over its limit of bytes, waits for room before it pauses the partitions, which makes
+/// librdkafka throw away what it has fetched ahead.
+const RELIEF: Duration = Duration::from_millis(500);
+
+/// The pipeline's state; all of it belongs to the poll thread.
+pub(super) struct Core {
+    pub sink: Box<dyn Sink>,
+    pub partitions: Partitions,
+    /// Assigned, but not consumed before their topic's id is known.
+    pub unresolved: Vec<(Arc<str>, i32)>,
+    pub generation: u64,
+    pub admin: Admin,
+    pub runtime: tokio::runtime::Handle,
+    pub stats: Arc<Stats>,
+    pub health: Arc<Health>,
+    dead_letters: DeadLetters,
+    acks: Receiver<Ack>,
+    taken: IntCounter,
+    in_flight: usize,
+    max_in_flight: usize,
+    /// Over the limit, until half of it is free again.
+    full: bool,
+    stall: StallDetector,
+    next_tick: Instant,
+    next_commit: Instant,
+    next_resolve: Instant,
+    /// When an error of this code was last logged.
+    logged: HashMap<String, Instant>,
+}
+
+impl Core {
+    pub fn new(parts: Parts, admin: Admin, max_in_flight: usize) -> Self {
+        let now = Instant::now();
+        Self {
+            sink: parts.sink,
+            partitions: Partitions::default(),
+            unresolved: Vec::new(),
+            generation: 0,
+            admin,
+            runtime: parts.runtime,
+            taken: parts.stats.events.with_label_values(&["taken", ""]),
+            stats: parts.stats,
+            health: parts.health,
+            dead_letters: parts.dead_letters,
+            acks: parts.acks,
+            in_flight: 0,
+            max_in_flight,
+            full: false,
+            stall: StallDetector::default(),
+            next_tick: now,
+            next_commit: now + COMMIT_INTERVAL,
+            next_resolve: now,
+            logged: HashMap::new(),
+        }
+    }
+
+    /// Takes a record apart and gives its events to the sink, or to the dead letters.
+    pub fn take(&mut self, consumer: &KafkaConsumer, message: &BorrowedMessage<'_>) {
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+        let Some(owned) = self.partitions.get_mut(topic, partition) else {
+            // Handed out before the partition was revoked or held; its next owner, or we, get it again.
+            return;
+        };
+        if !owned.watermark.begin(offset) {
+            self.went_back(consumer, topic, partition, offset);
+            return;
+        }
+        let value = message.payload();
+        owned.records.inc();
+        owned.bytes.inc_by(value.map_or(0, <[u8]>::len) as u64);
+        let Owned {
+            assignment,
+            watermark,
+            ..
+        } = owned;
+        let whole = Origin {
+            assignment,
+            offset,
+            timestamp: message.timestamp().to_millis(),
+            key: message.key(),
+            place: None,
+            bytes: value,
+        };
+        let elements = value
+            .ok_or(EventError::NullValue)
+            .and_then(bt_events::parse);
+        let reject = |origin: &Origin<'_>, reason: &'static str, error: String| {
+            // Beside the bytes themselves a letter takes headers and bookkeeping.
+            let bytes = origin.bytes.map_or(0, <[u8]>::len) + 512;
+            self.stats
+                .events
+                .with_label_values(&["rejected", reason])
+                .inc();
+            self.dead_letters
+                .send(origin.to_original(), reason, error, bytes);
+            bytes
+        };
+        match elements {
+            Err(error) => {
+                watermark.add(offset);
+                self.in_flight += reject(&whole, error.reason(), error.to_string());
+            }
+            Ok(elements) => {
+                for element in elements {
+                    let bytes = match element.place() {
+                        Some(_) => Some(element.json().as_bytes()),
+                        None => value,
+                    };
+                    let origin = Origin {
+                        place: element.place(),
+                        bytes,
+                        ..whole
+                    };
+                    let taken = match element.event() {
+                        Ok(event) => self.sink.event(&event, &origin),
+                        Err(error) => {
+                            watermark.add(offset);
+                            self.in_flight += reject(&origin, error.reason(), error.to_string());
+                            continue;
+                        }
+                    };
+                    match taken {
+                        Taken::Done => self.taken.inc(),
+                        Taken::Later { bytes } => {
+                            watermark.add(offset);
+                            self.in_flight += bytes;
+                            self.taken.inc();
+                        }
+                        Taken::Dropped { reason } => {
+                            self.stats
+                                .events
+                                .with_label_values(&["dropped", reason])
+                                .inc();
+                        }
+                        Taken::Rejected(why) => {
+                            watermark.add(offset);
+                            self.in_flight += reject(&origin, why.reason, why.message);
+                        }
+                    }
+                }
+            }
+        }
+        // The record's own part: its events are all known now.
+        watermark.done(offset);
+    }
+
+    /// What is done after each poll: back-pressure, and timed work when its time has come.
+    pub fn after_poll(&mut self, consumer: &KafkaConsumer, now: Instant, idle: bool) {
+        if self.in_flight > self.max_in_flight && !self.full {
+            self.relieve(now);
+        }
+        if idle || now >= self.next_tick {
+            self.tick(consumer, now);
+        }
+    }
+
+    fn relieve(&mut self, began: Instant) {
+        while self.in_flight > self.max_in_flight {
+            if began.elapsed() > RELIEF {
+                self.full = true;
+                self.next_tick = began;
+                return;
+            }
+            self.wait_for_acks(TICK);
+        }
+    }
+
+    fn tick(&mut self, consumer: &KafkaConsumer, now: Instant) {
+        self.next_tick = now + TICK;
+        self.health.beat();
+        while let Ok(ack) = self.acks.try_recv() {
+            self.acknowledge(&ack);
+        }
+        self.work(now);
+        if self.in_flight <= self.max_in_flight / 2 {
+            self.full = false;
+        }
+        self.pause_or_resume(consumer);
+        if now >= self.next_commit {
+            self.next_commit = now + COMMIT_INTERVAL;
+            self.commit(consumer, CommitMode::Async, |_| true);
+        }
+        if !self.unresolved.is_empty() && now >= self.next_resolve {
+            self.resolve_held(consumer);
+            self.next_resolve = Instant::now() + RESOLVE_INTERVAL;
+        }
+        self.health.sink_ready(self.sink.status().ready);
+        self.stats.in_flight.set(self.in_flight as i64);
+    }
+
+    fn work(&mut self, now: Instant) {
+        self.sink.tick(now);
+        self.dead_letters.tick(now);
+    }
+
+    /// Waits for acknowledgements while not polling; the sink's and the dead letters' timed work goes on.
+    fn wait_for_acks(&mut self, timeout: Duration) {
+        match self.acks.recv_timeout(timeout) {
+            Ok(ack) => {
+                self.acknowledge(&ack);
+                while let Ok(ack) = self.acks.try_recv() {
+                    self.acknowledge(&ack);
+                }
+            }
+            // The sink holds the other end as long as we hold the sink.
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        self.work(Instant::now());
+        self.health.beat();
+    }
+
+    fn acknowledge(&mut self, ack: &Ack) {
+        self.in_flight = self.in_flight.saturating_sub(ack.bytes);
+        if let Some(owned) = self.partitions.current(&ack.assignment) {
+            owned.watermark.done(ack.offset);
+        }
+    }
+
+    /// Waits until everything of the partitions that `which` picks is done, at most until the deadline.
+    pub fn drain(&mut self, deadline: Duration, which: impl Fn(&Owned) -> bool) {
+        let began = Instant::now();
+        self.sink.flush();
+        loop {
+            let open: usize = self
+                .partitions
+                .iter()
+                .filter(|owned| which(owned))
+                .map(|owned| owned.watermark.open())
+                .sum();
+            if open == 0 {
+                return;
+            }
+            if began.elapsed() > deadline {
+                tracing::warn!(
+                    records = open,
+                    "not everything was done in time; the next owner consumes it again"
+                );
+                return;
+            }
+            self.wait_for_acks(TICK);
+        }
+    }
+
+    pub fn commit(
+        &mut self,
+        consumer: &KafkaConsumer,
+        mode: CommitMode,
+        which: impl Fn(&Owned) -> bool,
+    ) {
+        let offsets = self.partitions.commit_list(which);
+        if offsets.count() == 0 {
+            return;
+        }
+        let result = self.sink.commit(consumer, &offsets, mode);
+        match (&result, mode) {
+            // Its outcome comes by a callback.
+            (Ok(()), CommitMode::Async) => {}
+            _ => self.committed(result),
+        }
+    }
+
+    fn committed(&mut self, result: Result<(), KafkaError>) {
+        let label = if result.is_ok() { "ok" } else { "error" };
+        self.stats.commits.with_label_values(&[label]).inc();
+        if let Err(error) = result {
+            self.partitions.forget_commits();
+            tracing::warn!(%error, "offsets were not committed; they will be with the next commit, or consumed again");
+        }
+    }
+
+    fn pause_or_resume(&mut self, consumer: &KafkaConsumer) {
+        let mut changes = [Vec::new(), Vec::new()];
+        let mut paused = 0;
+        for owned in self.partitions.iter_mut() {
+            let pause = self.full || owned.is_full();
+            paused += i64::from(pause);
+            if pause != owned.paused {
+                owned.paused = pause;
+                changes[usize::from(pause)].push(owned.assignment.clone());
+            }
+        }
+        self.stats.paused.set(paused);
+        for (pause, changed) in [false, true].into_iter().zip(changes) {
+            if changed.is_empty() {
+                continue;
+            }
+            let partitions = list(changed.iter().map(|a| (&*a.topic, a.partition)));
+            tracing::debug!(pause, partitions = changed.len(), "back-pressure");
+            let result = match pause {
+                true => consumer.pause(&partitions),
+                false => consumer.resume(&partitions),
+            };
+            if let Err(error) = result {
+                tracing::warn!(%error, pause, "cannot pause or resume partitions");
+            }
+        }
+    }
+
+    /// Deals with what librdkafka has called back.
+    pub fn news(&mut self, consumer: &KafkaConsumer) -> Result<(), PipelineError> {
+        while let Some(rebalance) = consumer.context().take_rebalance() {
+            self.rebalance(consumer, rebalance)?;
+        }
+        for result in consumer.context().take_commits() {
+            self.committed(result);
+        }
+        if let Some(statistics) = consumer.context().take_statistics() {
+            self.observe(&statistics);
+        }
+        Ok(())
+    }
+
+    pub fn kafka_error(&mut self, error: &KafkaError) {
+        let code = error
+            .rdkafka_error_code()
+            .map_or_else(|| "Unknown".to_owned(), |code| format!("{code:?}"));
+        self.stats.kafka_errors.with_label_values(&[&code]).inc();
+        let now = Instant::now();
+        let recently = self
+            .logged
+            .get(&code)
+            .is_some_and(|at| now - *at < LOG_INTERVAL);
+        if !recently {
+            self.logged.insert(code, now);
+            tracing::warn!(%error, "Kafka reports an error; librdkafka goes on trying");
+        }
+    }
+
+    /// Lag for the metrics, and whether anything is stuck.
+    fn observe(&mut self, statistics: &Statistics) {
+        let connected = statistics
+            .brokers
+            .values()
+            .any(|broker| broker.nodeid >= 0 && broker.state == "UP");
+        let waiting = !connected || self.sink.status().waiting || self.dead_letters.pending() > 0;
+        let mut seen = Vec::new();
+        for owned in self.partitions.iter() {
+            let assignment = &owned.assignment;
+            let Some(partition) = statistics
+                .topics
+                .get(&*assignment.topic)
+                .and_then(|topic| topic.partitions.get(&assignment.partition))
+            else {
+                continue;
+            };
+            // librdkafka's own consumer_lag starts from the committed offset where that is known.
+            let lag = match partition.app_offset {
+                offset if offset >= 0 && partition.ls_offset >= 0 => {
+                    (partition.ls_offset - offset).max(0)
+                }
+                _ => partition.consumer_lag.max(0),
+            };
+            self.stats
+                .lag
+                .with_label_values(&[&*assignment.topic, &assignment.partition.to_string()])
+                .set(lag);
+            let open = owned.watermark.open() as i64;
+            seen.push(Observation {
+                topic: assignment.topic.clone(),
+                partition: assignment.partition,
+                position: match owned.watermark.committable() {
+                    Some(offset) if open > 0 => offset,
+                    _ => partition.app_offset,
+                },
+                lag: lag + open,
+                waiting,
+            });
+        }
+        let stuck = self.stall.observe(Instant::now(), &seen);
+        if let Some(why) = &stuck {
+            tracing::error!("{why}");
+        }
+        self.health.stuck(stuck);
+    }
+}

@@ -1,0 +1,151 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use prometheus::IntCounter;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::{Assignment, Watermark};
+use crate::stats::Stats;
+
+/// The most records of a partition that may be open, so that one that waits for a dead letter stops by itself.
+const WINDOW: usize = 200_000;
+
+/// A partition that is ours.
+pub(super) struct Owned {
+    pub assignment: Arc<Assignment>,
+    pub watermark: Watermark,
+    /// The last offset given to a commit.
+    pub committed: Option<i64>,
+    pub paused: bool,
+    pub records: IntCounter,
+    pub bytes: IntCounter,
+}
+
+impl Owned {
+    pub fn new(assignment: Arc<Assignment>, stats: &Stats) -> Self {
+        Self {
+            records: stats.records.with_label_values(&[&assignment.topic]),
+            bytes: stats.bytes.with_label_values(&[&assignment.topic]),
+            assignment,
+            watermark: Watermark::default(),
+            committed: None,
+            paused: false,
+        }
+    }
+
+    /// No room for more of this partition's records.
+    pub fn is_full(&self) -> bool {
+        self.watermark.open() >= WINDOW
+    }
+}
+
+/// The partitions that are ours.
+#[derive(Default)]
+pub(super) struct Partitions(HashMap<Arc<str>, BTreeMap<i32, Owned>>);
+
+impl Partitions {
+    pub fn insert(&mut self, owned: Owned) {
+        let topic = owned.assignment.topic.clone();
+        let partition = owned.assignment.partition;
+        self.0.entry(topic).or_default().insert(partition, owned);
+    }
+
+    pub fn remove(&mut self, topic: &str, partition: i32) -> Option<Owned> {
+        self.0.get_mut(topic)?.remove(&partition)
+    }
+
+    pub fn get_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Owned> {
+        self.0.get_mut(topic)?.get_mut(&partition)
+    }
+
+    /// The partition, if it is still in the assignment that the work was taken under.
+    pub fn current(&mut self, assignment: &Assignment) -> Option<&mut Owned> {
+        self.get_mut(&assignment.topic, assignment.partition)
+            .filter(|owned| owned.assignment.generation == assignment.generation)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Owned> {
+        self.0.values().flat_map(BTreeMap::values)
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Owned> {
+        self.0.values_mut().flat_map(BTreeMap::values_mut)
+    }
+
+    /// What is to be committed of the partitions that `which` picks, and remembers it as committed.
+    pub fn commit_list(&mut self, which: impl Fn(&Owned) -> bool) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for owned in self.iter_mut().filter(|owned| which(owned)) {
+            let offset = owned.watermark.committable();
+            if let Some(offset) = offset.filter(|_| offset != owned.committed) {
+                let Assignment {
+                    topic, partition, ..
+                } = &*owned.assignment;
+                list.add_partition_offset(topic, *partition, Offset::Offset(offset))
+                    .expect("an offset of a record is a valid offset");
+                owned.committed = Some(offset);
+            }
+        }
+        list
+    }
+
+    /// A commit failed: commit again what was thought to be committed.
+    pub fn forget_commits(&mut self) {
+        for owned in self.iter_mut() {
+            owned.committed = None;
+        }
+    }
+}
+
+/// A list of partitions without offsets.
+pub(super) fn list<'a>(partitions: impl IntoIterator<Item = (&'a str, i32)>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in partitions {
+        list.add_partition(topic, partition);
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(generation: u64, stats: &Stats) -> Owned {
+        let assignment = Assignment::new("t".into(), "id".into(), 0, generation);
+        Owned::new(Arc::new(assignment), stats)
+    }
+
+    #[test]
+    fn work_of_an_earlier_assignment_is_not_found() {
+        let stats = Stats::new();
+        let mut partitions = Partitions::default();
+        partitions.insert(owned(1, &stats));
+        let earlier = partitions
+            .get_mut("t", 0)
+            .expect("it is there")
+            .assignment
+            .clone();
+        assert!(partitions.current(&earlier).is_some());
+        partitions.remove("t", 0);
+        assert!(partitions.current(&earlier).is_none());
+        partitions.insert(owned(2, &stats));
+        assert!(partitions.current(&earlier).is_none());
+    }
+
+    #[test]
+    fn an_offset_is_committed_once_unless_that_failed() {
+        let stats = Stats::new();
+        let mut partitions = Partitions::default();
+        partitions.insert(owned(1, &stats));
+        assert_eq!(partitions.commit_list(|_| true).count(), 0);
+        let one = partitions.get_mut("t", 0).expect("it is there");
+        one.watermark.begin(4);
+        one.watermark.done(4);
+        assert_eq!(partitions.commit_list(|_| false).count(), 0);
+        let list = partitions.commit_list(|_| true);
+        assert_eq!(list.elements()[0].offset(), Offset::Offset(5));
+        assert_eq!(partitions.commit_list(|_| true).count(), 0);
+        partitions.forget_commits();
+        assert_eq!(partitions.commit_list(|_| true).count(), 1);
+    }
+}
