@@ -1,1 +1,23 @@
-//! The operator: KafkaTopic and TelemetryConsumer resources become topics and consumer Deployments.
+//! The operator: `KafkaTopic` and `TelemetryConsumer` resources become topics and consumer Deployments.
+//!
+//! [`api`] has the resources, [`run`] the operator itself. Two controllers, [`topics`](self) and [`consumers`](self), live in
+//! modules of these names; each has a pure middle that is tested without a cluster.
+
+pub mod api;
+
+mod consumers;
+mod context;
+mod crds;
+mod leader;
+mod metrics;
+mod release;
+mod run;
+mod server;
+mod settings;
+mod status;
+mod topics;
+
+pub use crds::write as write_crds;
+pub use release::release;
+pub use run::run;
+pub use settings::Settings;

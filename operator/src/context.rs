@@ -1,0 +1,103 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bt_kafka::{Admin, Connection, Error};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+
+/// The field manager of everything that the operator writes.
+pub const MANAGER: &str = "bt-operator";
+
+/// What both controllers share.
+pub struct Context {
+    /// The Kubernetes client.
+    pub client: Client,
+    /// The operator's configuration.
+    pub settings: Settings,
+    /// The operator's own metrics.
+    pub metrics: Metrics,
+    recorder: Recorder,
+    admins: Mutex<HashMap<Connection, Admin>>,
+    failures: Mutex<HashMap<String, u32>>,
+}
+
+impl Context {
+    pub fn new(client: Client, settings: Settings, metrics: Metrics) -> Self {
+        let reporter = Reporter {
+            controller: MANAGER.into(),
+            instance: Some(settings.pod_name.clone()),
+        };
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            settings,
+            metrics,
+            admins: Mutex::default(),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// The one client of a Kafka cluster, made when first asked for.
+    pub fn admin(&self, connection: &Connection) -> Result<Admin, Error> {
+        let mut admins = self.admins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(admin) = admins.get(connection) {
+            return Ok(admin.clone());
+        }
+        let admin = Admin::new(connection, MANAGER)?;
+        admins.insert(connection.clone(), admin.clone());
+        Ok(admin)
+    }
+
+    /// Publishes an Event about a resource. A lost Event is logged, never an error: the status says the same.
+    pub async fn event(
+        &self,
+        about: &ObjectReference,
+        type_: EventType,
+        reason: &str,
+        action: &str,
+        note: impl Into<String>,
+    ) {
+        let mut note = note.into();
+        // The API refuses notes of more than 1 kB.
+        if note.len() > 1000 {
+            let end = (0..=997)
+                .rev()
+                .find(|end| note.is_char_boundary(*end))
+                .unwrap_or(0);
+            note.truncate(end);
+            note.push_str("...");
+        }
+        let event = Event {
+            type_,
+            reason: reason.into(),
+            note: Some(note),
+            action: action.into(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, about).await {
+            tracing::warn!(%error, reason, "an Event could not be published");
+        }
+    }
+
+    /// The time to wait after one more failure of this object: 1 s, 2 s, 4 s … 60 s.
+    pub fn backoff(&self, object: &str) -> Duration {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(object.to_owned()).or_default();
+        let wait = Duration::from_secs((1 << (*count).min(6)).min(60));
+        *count += 1;
+        wait
+    }
+
+    /// Forgets the failures of an object that is well again or gone.
+    pub fn reset_backoff(&self, object: &str) {
+        self.failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(object);
+    }
+}

@@ -1,0 +1,77 @@
+//! What `helm uninstall` needs before the operator goes: the release's resources deleted while somebody can finish them.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use anyhow::Context;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::api::{KafkaTopic, TelemetryConsumer};
+
+/// How long the operator gets to finish the deletions.
+const BOUND: Duration = Duration::from_secs(90);
+
+/// Deletes the resources that a label selector finds in a namespace and waits for them to go; what is left after a bound is let go
+/// without its topic being touched.
+///
+/// # Errors
+/// When the Kubernetes API refuses.
+pub async fn release(namespace: &str, selector: &str) -> anyhow::Result<()> {
+    let client = Client::try_default().await.context("no Kubernetes API")?;
+    release_all::<TelemetryConsumer>(&client, namespace, selector).await?;
+    release_all::<KafkaTopic>(&client, namespace, selector).await
+}
+
+async fn release_all<K>(client: &Client, namespace: &str, selector: &str) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    let kind = K::kind(&());
+    let api = Api::<K>::namespaced(client.clone(), namespace);
+    let chosen = ListParams::default().labels(selector);
+    let found = api
+        .list(&chosen)
+        .await
+        .with_context(|| format!("cannot list {kind}s"))?;
+    for resource in &found {
+        tracing::info!(%kind, name = resource.name_any(), "deleting");
+        match api
+            .delete(&resource.name_any(), &DeleteParams::default())
+            .await
+        {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            outcome => {
+                outcome.with_context(|| format!("cannot delete {kind} {}", resource.name_any()))?;
+            }
+        }
+    }
+    let until = tokio::time::Instant::now() + BOUND;
+    loop {
+        let left = api.list(&chosen).await?;
+        if left.items.is_empty() {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() >= until {
+            for resource in &left {
+                tracing::warn!(%kind, name = resource.name_any(), "not finished in time: let go; its topic, if it has one, stays in Kafka");
+                let patch = json!({"metadata": {"finalizers": null}});
+                api.patch(
+                    &resource.name_any(),
+                    &PatchParams::default(),
+                    &Patch::Merge(&patch),
+                )
+                .await
+                .with_context(|| format!("cannot let {kind} {} go", resource.name_any()))?;
+            }
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}

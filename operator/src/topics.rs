@@ -1,0 +1,166 @@
+//! The topic controller: `KafkaTopic` resources become topics.
+//!
+//! A reconcile is: validate the spec, find out who owns the topic, observe Kafka, decide (pure), apply, write the status.
+
+mod apply;
+mod deletion;
+mod desired;
+mod observe;
+mod ownership;
+mod plan;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Future, StreamExt};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::utils::Predicate;
+use kube::runtime::{WatchStreamExt, predicates, watcher};
+use kube::{Api, Resource, ResourceExt};
+
+use crate::api::{DeletionPolicy, KafkaTopic, is_paused};
+use crate::context::Context;
+use status::{Reason, Report};
+
+/// Reconciles that run at a time; Kafka's answers are awaited, not computed.
+const CONCURRENCY: u16 = 16;
+
+struct Topics {
+    context: Arc<Context>,
+    store: Store<KafkaTopic>,
+}
+
+/// Runs until `stop` resolves and the reconciles in flight are done.
+pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + Sync + 'static) {
+    let api = Api::<KafkaTopic>::all(context.client.clone());
+    let (store, writer) = reflector::store();
+    // Generation, annotations and finalizers: a status write changes none of them, so it does not come back as work.
+    let changes = watcher(api.clone(), watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .touched_objects()
+        .predicate_filter(
+            predicates::generation
+                .combine(predicates::annotations)
+                .combine(predicates::finalizers),
+            Default::default(),
+        );
+    let topics = Arc::new(Topics {
+        context: context.clone(),
+        store: store.clone(),
+    });
+    let default = context.settings.kafka();
+    Controller::for_stream(changes, store.clone())
+        // Whoever shares a topic with a resource that changed or went away may own it now.
+        .watches(api, watcher::Config::default(), move |changed| {
+            ownership::rivals(&changed, &store.state(), &default)
+                .map(|rival| ObjectRef::from_obj(&*rival))
+                .collect::<Vec<_>>()
+        })
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .graceful_shutdown_on(stop)
+        .run(reconcile, failed, topics)
+        .for_each(|_| std::future::ready(()))
+        .await;
+}
+
+/// A step that Kubernetes did not let us do; what Kafka refuses is a condition instead.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("cannot write the status: {0}")]
+    Status(#[source] kube::Error),
+    #[error("cannot set the finalizer: {0}")]
+    Finalizer(#[source] kube::Error),
+    #[error("cannot list the KafkaTopics that share the topic: {0}")]
+    Rivals(#[source] kube::Error),
+}
+
+async fn reconcile(topic: Arc<KafkaTopic>, topics: Arc<Topics>) -> Result<Action, Error> {
+    let context = &topics.context;
+    let timer = context.metrics.reconcile("KafkaTopic");
+    if topic.meta().deletion_timestamp.is_some() {
+        let action = deletion::finish(&topic, context).await?;
+        timer.outcome("deleted");
+        return Ok(action);
+    }
+    let report = examine(&topic, &topics).await?;
+    timer.outcome(report.reason.as_str());
+    let wait = if report.retry {
+        context.backoff(&key(&topic))
+    } else {
+        context.reset_backoff(&key(&topic));
+        context.settings.resync()
+    };
+    status::write(&topic, report, context)
+        .await
+        .map_err(Error::Status)?;
+    Ok(Action::requeue(wait))
+}
+
+/// What is the case with this topic, after what could be done about it was done.
+async fn examine(topic: &KafkaTopic, topics: &Topics) -> Result<Report, Error> {
+    let context = &topics.context;
+    if is_paused(topic) {
+        return Ok(Report::paused());
+    }
+    let default = context.settings.kafka();
+    let desired = match desired::validate(topic, &default) {
+        Ok(desired) => desired,
+        Err(invalid) => return Ok(Report::failed(Reason::InvalidConfig, invalid.to_string())),
+    };
+    if let Some(owner) = ownership::owner(topic, &topics.store.state(), &default) {
+        return Ok(Report::superseded(&desired.name, &owner));
+    }
+    // Only a resource whose deletion has something to do in Kafka holds itself back with a finalizer.
+    deletion::ensure_finalizer(topic, desired.deletion != DeletionPolicy::Retain, context)
+        .await
+        .map_err(Error::Finalizer)?;
+    let admin = match context.admin(&desired.connection) {
+        Ok(admin) => admin,
+        Err(error) => return Ok(Report::kafka(&error, &desired)),
+    };
+    let observed = match observe::topic(&admin, &desired.name).await {
+        Ok(observed) => observed,
+        Err(error) => return Ok(Report::kafka(&error, &desired)),
+    };
+    let remembered = plan::Remembered::of(topic);
+    let plan = plan::decide(&desired, &remembered, observed.as_ref());
+    let applied = apply::carry_out(&admin, &desired, &plan).await;
+    Ok(status::report(
+        &desired,
+        &plan,
+        &applied,
+        observed,
+        &remembered,
+    ))
+}
+
+fn failed(topic: Arc<KafkaTopic>, error: &Error, topics: Arc<Topics>) -> Action {
+    tracing::warn!(topic = key(&topic), %error, "reconcile failed");
+    topics
+        .context
+        .metrics
+        .reconcile("KafkaTopic")
+        .outcome("error");
+    Action::requeue(
+        topics
+            .context
+            .backoff(&key(&topic))
+            .max(Duration::from_secs(1)),
+    )
+}
+
+fn key(topic: &KafkaTopic) -> String {
+    format!(
+        "topic/{}/{}",
+        topic.namespace().unwrap_or_default(),
+        topic.name_any()
+    )
+}
+
+fn reference(topic: &KafkaTopic) -> ObjectReference {
+    topic.object_ref(&())
+}

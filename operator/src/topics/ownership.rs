@@ -1,0 +1,101 @@
+//! Who owns a topic that several resources name: the oldest that is not being deleted.
+
+use std::sync::Arc;
+
+use bt_kafka::Connection;
+use kube::{Resource, ResourceExt};
+
+use super::desired::identity;
+use crate::api::KafkaTopic;
+
+/// The resources that name the same topic of the same cluster, without the resource itself.
+pub fn rivals<'a>(
+    topic: &'a KafkaTopic,
+    all: &'a [Arc<KafkaTopic>],
+    default: &'a Connection,
+) -> impl Iterator<Item = Arc<KafkaTopic>> + 'a {
+    let wanted = identity(topic, default);
+    all.iter()
+        .filter(move |other| other.uid() != topic.uid() && identity(other, default) == wanted)
+        .cloned()
+}
+
+/// The rival that owns the topic; none when `topic` owns it itself.
+pub fn owner(
+    topic: &KafkaTopic,
+    all: &[Arc<KafkaTopic>],
+    default: &Connection,
+) -> Option<Arc<KafkaTopic>> {
+    rivals(topic, all, default)
+        .filter(|rival| rival.meta().deletion_timestamp.is_none())
+        .min_by_key(|rival| age(rival))
+        .filter(|rival| age(rival) < age(topic))
+}
+
+/// Oldest first; the uid decides between two of the same second.
+fn age(topic: &KafkaTopic) -> (Option<k8s_openapi::jiff::Timestamp>, Option<String>) {
+    let created = topic.meta().creation_timestamp.as_ref().map(|time| time.0);
+    (created, topic.uid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
+
+    fn topic(name: &str, created: i64, topic_name: &str) -> Arc<KafkaTopic> {
+        let mut topic = KafkaTopic::new(name, Default::default());
+        topic.metadata.uid = Some(name.into());
+        topic.metadata.creation_timestamp =
+            Some(Time(Timestamp::from_second(created).expect("in range")));
+        topic.spec.topic_name = Some(topic_name.into());
+        Arc::new(topic)
+    }
+
+    fn deleting(topic: &Arc<KafkaTopic>) -> Arc<KafkaTopic> {
+        let mut topic = KafkaTopic::clone(topic);
+        topic.metadata.deletion_timestamp =
+            Some(Time(Timestamp::from_second(100).expect("in range")));
+        Arc::new(topic)
+    }
+
+    #[test]
+    fn the_oldest_that_stays_owns_the_topic() {
+        let default = Connection::plaintext("kafka:9092");
+        let (old, young, other) = (
+            topic("old", 1, "t"),
+            topic("young", 2, "t"),
+            topic("other", 0, "u"),
+        );
+        let all = [old.clone(), young.clone(), other.clone()];
+        let owner_of = |topic: &KafkaTopic, all: &[Arc<KafkaTopic>]| {
+            owner(topic, all, &default).map(|o| o.name_any())
+        };
+        assert_eq!(owner_of(&old, &all), None);
+        assert_eq!(owner_of(&young, &all), Some("old".into()));
+        assert_eq!(owner_of(&other, &all), None);
+        assert_eq!(
+            owner_of(&young, &[deleting(&old), young.clone()]),
+            None,
+            "handed over"
+        );
+        let twin = topic("alpha", 1, "t");
+        assert_eq!(
+            owner_of(&old, &[twin, old.clone()]),
+            Some("alpha".into()),
+            "the uid decides"
+        );
+    }
+
+    #[test]
+    fn the_same_name_in_another_cluster_is_another_topic() {
+        let default = Connection::plaintext("kafka:9092");
+        let here = topic("here", 1, "t");
+        let mut there = KafkaTopic::clone(&topic("there", 2, "t"));
+        there.spec.kafka = Some(crate::api::KafkaSpec {
+            bootstrap_servers: Some("elsewhere:9092".into()),
+        });
+        assert_eq!(owner(&there, &[here], &default), None);
+    }
+}
