@@ -1,5 +1,8 @@
 //! The custom resources: group `monitoring.bt.dev`, version `v1alpha1`. The files under `crds/` are generated from these types.
 
+// clippy takes the printer columns' equal types for a repetition.
+#![allow(clippy::duplicated_attributes)]
+
 mod conditions;
 mod consumer;
 mod kafka;

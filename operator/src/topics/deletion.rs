@@ -167,7 +167,7 @@ async fn delete(
         // A partition whose offsets are not known counts as one that holds records.
         let empty = partitions
             .iter()
-            .all(|p| starts.get(p).is_some() && starts.get(p) == ends.get(p));
+            .all(|p| starts.contains_key(p) && starts.get(p) == ends.get(p));
         if !empty {
             return Ok(End::Left(format!(
                 "topic {name} holds records and stays in Kafka (deletionPolicy: RetainIfNotEmpty)"
