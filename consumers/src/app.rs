@@ -75,6 +75,10 @@ pub fn run(config: Config, ports: Ports) -> Result<(), RunError> {
 }
 
 async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
+    // First of all: a container's first process never sees a signal that it has no handler for.
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Start)?;
+
     let stats = Arc::new(Stats::new());
     let health = Arc::new(Health::new());
     serve(ports.http, server::own(stats.clone(), health.clone())).await?;
@@ -109,8 +113,6 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
     };
     let pipeline = Pipeline::new(settings, parts)?;
 
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Start)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Start)?;
     let stop = Arc::new(AtomicBool::new(false));
     let (ended, end) = tokio::sync::oneshot::channel();
     let poll_stop = stop.clone();

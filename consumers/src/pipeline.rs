@@ -24,6 +24,6 @@ pub(crate) use record::{Acks, Assignment, Origin, Original, ack_channel};
 pub(crate) use watermark::Watermark;
 
 /// How long a revoked partition's work may take to be finished before it is left to the next owner.
-pub(crate) const REVOKE_DEADLINE: Duration = Duration::from_secs(10);
-/// As [`REVOKE_DEADLINE`], at SIGTERM; with commit and leaving the group it must fit the pod's grace period of 30 s.
-pub(crate) const STOP_DEADLINE: Duration = Duration::from_secs(18);
+pub(crate) const REVOKE_DEADLINE: Duration = Duration::from_secs(8);
+/// As [`REVOKE_DEADLINE`], at SIGTERM. Both one after the other, with commit and leaving the group (5 s), must fit the pod's grace period of 30 s.
+pub(crate) const STOP_DEADLINE: Duration = Duration::from_secs(14);

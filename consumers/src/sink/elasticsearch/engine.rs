@@ -31,7 +31,6 @@ struct Info {
 struct Version {
     number: String,
     distribution: Option<String>,
-    build_flavor: Option<String>,
 }
 
 impl Engine {
@@ -44,8 +43,8 @@ impl Engine {
         let opensearch = version.distribution.as_deref() == Some("opensearch");
         let flattened = match opensearch {
             true => (numbers >= vec![2, 7]).then_some("flat_object"),
-            // A feature of the default distribution, not of the OSS one.
-            false => (version.build_flavor.as_deref() != Some("oss")).then_some("flattened"),
+            // Like data streams a part of the default distribution, which other builds do not have.
+            false => data_streams.then_some("flattened"),
         };
         Self {
             name: if opensearch {
@@ -184,37 +183,43 @@ mod tests {
         let cases = [
             (
                 r#"{"number":"7.10.2","build_flavor":"oss"}"#,
+                false,
                 "Elasticsearch",
                 None,
             ),
             (
                 r#"{"number":"7.10.2","build_flavor":"default"}"#,
+                true,
                 "Elasticsearch",
                 Some("flattened"),
             ),
             (
-                r#"{"number":"9.1.0","build_flavor":"default"}"#,
+                r#"{"number":"9.1.0"}"#,
+                true,
                 "Elasticsearch",
                 Some("flattened"),
             ),
             (
                 r#"{"number":"2.5.0","distribution":"opensearch"}"#,
+                true,
                 "OpenSearch",
                 None,
             ),
             (
                 r#"{"number":"2.19.1","distribution":"opensearch"}"#,
+                true,
                 "OpenSearch",
                 Some("flat_object"),
             ),
             (
                 r#"{"number":"3.0.0-beta1","distribution":"opensearch"}"#,
+                true,
                 "OpenSearch",
                 Some("flat_object"),
             ),
         ];
-        for (json, name, flattened) in cases {
-            let engine = Engine::of(serde_json::from_str(json).expect(json), true);
+        for (json, data_streams, name, flattened) in cases {
+            let engine = Engine::of(serde_json::from_str(json).expect(json), data_streams);
             assert_eq!((engine.name, engine.flattened), (name, flattened), "{json}");
             let payload =
                 &engine.template("logs", 1)["template"]["mappings"]["properties"]["payload"];
@@ -228,7 +233,6 @@ mod tests {
             let version = Version {
                 number: "8.0.0".into(),
                 distribution: None,
-                build_flavor: None,
             };
             let template = Engine::of(version, data_streams).template("logs", 1);
             assert_eq!(template.get("data_stream").is_some(), data_streams);
