@@ -5,11 +5,11 @@
 
 INPUTS=(Cargo.toml Cargo.lock Dockerfile dev/images.sh kafka operator consumers producers/rust)
 cd "$ROOT"
-HASH=$(find "${INPUTS[@]}" -type f -not -path '*/tests/*' -not -name '.*' | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-12)
-TAG=$APP_VERSION-$HASH
+# Once a run, so that all of it speaks of the same images whatever is edited meanwhile.
+export BT_TAG=${BT_TAG:-$APP_VERSION-$(find "${INPUTS[@]}" -type f -not -path '*/tests/*' -not -name '.*' | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-12)}
 
 # With images from a registry, all of it happens in the Dockerfile.
-by_dockerfile() { docker_build --target "$1" -t "bt-monitoring/$1:$TAG" .; }
+by_dockerfile() { docker_build --target "$1" -t "bt-monitoring/$1:$BT_TAG" .; }
 
 # Without one: built here, and put on the Debian base that was built here too.
 build_binaries() {
@@ -30,15 +30,15 @@ USER 65532:65532
 ENTRYPOINT ["bt-$1"]
 CMD [$arguments]
 D
-  docker_build -t "bt-monitoring/$1:$TAG" "$dir"; rm -rf "$dir"
+  docker_build -t "bt-monitoring/$1:$BT_TAG" "$dir"; rm -rf "$dir"
 }
 
-[ "${1:-}" != tag ] || { echo "$TAG"; exit; }
+[ "${1:-}" != tag ] || { echo "$BT_TAG"; exit; }
 
 image_mode
 built=
 for image in operator consumers; do
-  if ! image_exists "bt-monitoring/$image:$TAG"; then
+  if ! image_exists "bt-monitoring/$image:$BT_TAG"; then
     if [ "$BT_IMAGES" = public ]; then
       step "image $image: Rust, in Docker" by_dockerfile "$image"
     else
@@ -47,5 +47,5 @@ for image in operator consumers; do
       step "image $image" by_hand "$image"
     fi
   fi
-  docker tag "bt-monitoring/$image:$TAG" "bt-monitoring/$image:$APP_VERSION"
+  docker tag "bt-monitoring/$image:$BT_TAG" "bt-monitoring/$image:$APP_VERSION"
 done
