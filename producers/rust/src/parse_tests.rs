@@ -1,4 +1,5 @@
 use super::*;
+use crate::Status;
 
 fn one(json: &str) -> Result<Event<'_>, EventError> {
     parse(json.as_bytes())?.next().expect("an element").event()
