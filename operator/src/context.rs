@@ -53,7 +53,7 @@ impl Context {
         Ok(admin)
     }
 
-    /// Publishes an Event about a resource. A lost Event is logged, never an error: the status says the same.
+    /// Publishes an Event about a resource, and logs it. A lost Event is logged, never an error: the status says the same.
     pub async fn event(
         &self,
         about: &ObjectReference,
@@ -72,6 +72,10 @@ impl Context {
             note.truncate(end);
             note.push_str("...");
         }
+        let name = about.name.as_deref().unwrap_or_default();
+        let namespace = about.namespace.as_deref().unwrap_or_default();
+        let kind = about.kind.as_deref().unwrap_or_default();
+        tracing::info!(kind, namespace, name, reason, "{note}");
         let event = Event {
             type_,
             reason: reason.into(),

@@ -26,7 +26,7 @@ use super::{Condition, KafkaSpec};
         label_selector_path = ".status.selector"
     ),
     printcolumn(name = "Sink", type_ = "string", json_path = ".status.sink"),
-    printcolumn(name = "Topics", type_ = "string", json_path = ".spec.topics[*]"),
+    printcolumn(name = "Topics", type_ = "string", json_path = ".spec.topics"),
     printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
     printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyReplicas"),
     printcolumn(name = "Lag", type_ = "integer", json_path = ".status.lag.total"),

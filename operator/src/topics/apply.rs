@@ -52,7 +52,6 @@ async fn create(admin: &Admin, new: NewTopic, applied: &mut Applied) {
         .and_then(|mut outcomes| outcomes.remove(&name).unwrap_or(Ok(())));
     match outcome {
         Ok(()) => {
-            applied.done.push(format!("created topic {name}"));
             // The brokers learn of a new topic one after the other.
             for _ in 0..25 {
                 if let Ok(Some(observed)) = observe::topic(admin, &name).await {

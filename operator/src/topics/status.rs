@@ -278,13 +278,7 @@ fn summary(desired: &Desired, plan: &Plan, applied: &Applied) -> (Reason, String
             Reason::Synced,
             format!("driftPolicy: Report, nothing is changed: {}", differs()),
         ),
-        Verdict::Own if applied.done.is_empty() => {
-            (Reason::Synced, format!("topic {name} is as wanted"))
-        }
-        Verdict::Own => (
-            Reason::Synced,
-            format!("topic {name}: {}", applied.done.join(", ")),
-        ),
+        Verdict::Own => (Reason::Synced, format!("topic {name} is as wanted")),
     }
 }
 
@@ -318,6 +312,10 @@ pub async fn write(
         new.drift = Vec::new();
         new.plan = Vec::new();
     }
+    let was_ready = old
+        .conditions
+        .iter()
+        .any(|condition| condition.kind == "Ready" && condition.status == "True");
     let changed = set_condition(
         &mut new.conditions,
         "Ready",
@@ -328,7 +326,9 @@ pub async fn write(
         Time(Timestamp::now()),
     );
     write_status(topic, &old, &new, context).await?;
-    if changed || !report.done.is_empty() {
+    // Created or Adopted becoming Synced is no news.
+    let settled = report.reason == Reason::Synced && report.done.is_empty() && was_ready;
+    if (changed && !settled) || !report.done.is_empty() {
         let kind = match report.reason.ready() {
             "False" => EventType::Warning,
             _ => EventType::Normal,
@@ -336,7 +336,7 @@ pub async fn write(
         let note = if report.done.is_empty() {
             report.message
         } else {
-            format!("{}: {}", report.message, report.done.join(", "))
+            format!("{}; done: {}", report.message, report.done.join(", "))
         };
         context
             .event(
