@@ -5,7 +5,7 @@ mod offsets;
 mod request;
 mod topics;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::client::{Client, DefaultClientContext};
@@ -22,6 +22,8 @@ pub use topics::{NewTopic, Topic};
 pub struct Admin {
     client: Arc<Client<DefaultClientContext>>,
     timeout: Duration,
+    /// Why the cluster could not be reached when last tried: it is told once, and every later call just times out.
+    cause: Arc<Mutex<Option<Error>>>,
 }
 
 impl Admin {
@@ -51,6 +53,7 @@ impl Admin {
         Ok(Self {
             client: Arc::new(client),
             timeout: Duration::from_secs(10),
+            cause: Arc::default(),
         })
     }
 

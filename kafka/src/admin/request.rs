@@ -1,6 +1,7 @@
 //! The life of one librdkafka Admin request: options, queue, wait, event.
 
 use std::ffi::{CStr, CString, c_char};
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use rdkafka::error::{IsError, RDKafkaErrorCode};
@@ -120,12 +121,14 @@ impl Admin {
                 _ => error,
             });
         }
+        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(read(event.ptr()))
     }
 
-    /// Empties the client's main queue, where librdkafka puts its log lines and connection errors; the last telling error.
+    /// Empties the client's main queue, where librdkafka puts its log lines and connection errors; the last telling error
+    /// since the last success.
     fn connection_error(&self) -> Option<Error> {
-        let mut found: Option<Error> = None;
+        let mut found = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the client is alive; the queue reference and each event are destroyed here.
         unsafe {
             let queue = Owned::new(
@@ -150,7 +153,7 @@ impl Admin {
                         tracing::debug!(code = ?error.code, "{}", error.message);
                         // "All brokers down" follows every failure and tells least.
                         if found.is_none() || error.code != RDKafkaErrorCode::AllBrokersDown {
-                            found = Some(error);
+                            *found = Some(error);
                         }
                     }
                     sys::RD_KAFKA_EVENT_LOG => {
@@ -163,7 +166,7 @@ impl Admin {
                 }
             }
         }
-        found
+        found.clone()
     }
 }
 

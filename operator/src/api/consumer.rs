@@ -77,7 +77,10 @@ pub struct TelemetryConsumerSpec {
 fn resources_schema(_: &mut SchemaGenerator) -> Schema {
     let quantities = json_schema!({
         "type": "object",
-        "additionalProperties": {"x-kubernetes-int-or-string": true},
+        "additionalProperties": {
+            "x-kubernetes-int-or-string": true,
+            "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
+        },
     });
     json_schema!({
         "type": "object",
