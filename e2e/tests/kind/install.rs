@@ -134,6 +134,17 @@ async fn kubectl_shows_both_kinds_at_a_glance() -> Result<()> {
             "NAME", "SINK", "TOPICS", "DESIRED", "READY", "LAG", "RATE", "STATUS", "AGE",
         ];
         assert_eq!(heads, wanted);
+        for topic in [
+            "order.events",
+            "customer.events",
+            "employee.events",
+            "driver.events",
+        ] {
+            ensure!(
+                consumers.contains(topic),
+                "a topic of consumer events is not shown: {topic}"
+            );
+        }
         Ok(())
     })
     .await

@@ -30,19 +30,13 @@ async fn uninstall_leaves_nothing_and_a_new_install_finds_the_topics_with_their_
             .helm(&["get", "values", RELEASE, "-n", DEFAULT, "-o", "json"])
             .await?;
         std::fs::write(&values, given)?;
-        // The Kafka of the release keeps its volume, as one outside the cluster would.
-        let keep = [
-            "-f",
-            &path,
-            "--set",
-            "kafka.persistence.whenDeleted=Retain",
-            "-n",
-            DEFAULT,
-        ];
+        let given = ["-f", &path, "-n", DEFAULT];
 
+        let change = ["--set", "consumers.events.replicas=2"];
         e2e.cluster
-            .helm(&[&["upgrade", RELEASE, CHART][..], &keep].concat())
+            .helm(&[&["upgrade", RELEASE, CHART][..], &given, &change].concat())
             .await?;
+        e2e.cluster.consumer_is_ready(DEFAULT, "events", 2).await?;
         let ids = all_ready(e2e).await?;
         let text =
             json!({"ts": 1, "service": "order", "type": "order.kept", "payload": {"run": e2e.run}})
@@ -53,7 +47,7 @@ async fn uninstall_leaves_nothing_and_a_new_install_finds_the_topics_with_their_
 
         let uninstalled = uninstall(e2e).await;
         e2e.cluster
-            .helm(&[&["install", RELEASE, CHART][..], &keep].concat())
+            .helm(&[&["install", RELEASE, CHART][..], &given].concat())
             .await?;
         std::fs::remove_file(&values)?;
         uninstalled?;
@@ -108,12 +102,15 @@ async fn uninstall(e2e: &E2e) -> Result<()> {
         .await?;
     let expected = [
         "configmap/kube-root-ca.crt",
+        // The data outlives the release, so that the topics do.
+        "persistentvolumeclaim/data-elasticsearch-0",
         "persistentvolumeclaim/data-kafka-0",
+        "persistentvolumeclaim/data-prometheus-0",
         "service/kubernetes",
         "serviceaccount/default",
     ];
     eventually(
-        "nothing is left in the namespace",
+        "nothing but the volumes is left in the namespace",
         seconds(90),
         async || {
             let listed = e2e

@@ -95,6 +95,8 @@ class EventProducer:
             # A service may start before its topics are made.
             "topic.metadata.propagation.max.ms": 120_000,
             "reconnect.backoff.max.ms": 5_000,
+            # A broker's pod that has just gone swallows connections; librdkafka would wait for one for 30 s.
+            "socket.connection.setup.timeout.ms": 5_000,
             "socket.keepalive.enable": True,
             **(config or {}),
         }
