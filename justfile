@@ -12,81 +12,97 @@ default:
 
 # Everything from nothing: cluster, images, chart, sample traffic and a count of what arrived where
 [group('main')]
+[no-exit-message]
 up:
     @dev/up.sh
 
 # Everything: check, then the kind tests on a cluster of their own (KEEP=1 keeps it)
 [group('main')]
+[no-exit-message]
 test:
     @dev/test.sh
 
 # What needs no cluster: formatting, lints, unit tests, chart, CRDs, scripts
 [group('main')]
+[no-exit-message]
 check:
     @dev/check.sh
 
 # Tools, images and the cluster, without the chart
 [group('pipeline')]
+[no-exit-message]
 setup:
     @dev/setup.sh
 
 # Install or upgrade the chart (a stopped cluster is started), and wait until all is ready
 [group('pipeline')]
+[no-exit-message]
 start:
     @dev/start.sh
 
 # Stop the cluster; its data stays for the next start
 [group('pipeline')]
+[no-exit-message]
 stop:
     @dev/cluster.sh stop
 
 # Restart the pods of everything, or of one part: kafka, elasticsearch, prometheus, operator, or a consumer's name
 [group('pipeline')]
+[no-exit-message]
 restart part='':
     @dev/parts.sh restart '{{ part }}'
 
 # Delete the cluster with all its data; images and tools stay
 [group('pipeline')]
+[no-exit-message]
 clean:
     @dev/cluster.sh delete
 
 # Send sample traffic and count what arrived where, e.g. `produce --events 10000`
 [group('pipeline')]
+[no-exit-message]
 produce *args:
     @dev/produce.sh {{ args }}
 
 # Topics, consumers with their lag, pods and endpoints
 [group('look')]
+[no-exit-message]
 status:
     @dev/status.sh
 
 # The topics
 [group('look')]
+[no-exit-message]
 topics:
     @{{ kubectl }} get kafkatopics
 
 # Follow the logs of everything, or of one part: kafka, elasticsearch, prometheus, operator, or a consumer's name
 [group('look')]
+[no-exit-message]
 logs part='':
     @dev/parts.sh logs '{{ part }}'
 
 # Follow the logs of one consumer, e.g. `consumer-logs metrics`
 [group('consumers')]
+[no-exit-message]
 consumer-logs name:
     @dev/parts.sh consumer-logs '{{ name }}'
 
 # Start the consumers that were stopped, and show them
 [group('consumers')]
+[no-exit-message]
 consumers:
     @dev/consumers.sh start
 
 # Stop all consumers; what is produced meanwhile waits in Kafka
 [group('consumers')]
+[no-exit-message]
 stop-consumers:
     @dev/consumers.sh stop
 
 # Write crds/ anew from the types
 [group('development')]
+[no-exit-message]
 crds:
     cargo run --quiet -p bt-operator -- crds --out crds
 

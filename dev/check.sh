@@ -50,3 +50,5 @@ step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -
 step "unit tests" cargo test --workspace --exclude e2e --locked
 step "generated crds" generated_crds
 step "Python SDK, without a broker" python_checks
+
+[ "$BT_RUN" != $$ ] || closing_lines "unit tests" "Python SDK, without a broker"

@@ -4,7 +4,9 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export BT_CACHE=${BT_CACHE:-$HOME/.cache/bt-monitoring}
-BT_LOGS=$BT_CACHE/logs
+CLUSTER=${BT_CLUSTER:-bt-monitoring}
+NAMESPACE=${BT_NAMESPACE:-default}
+BT_LOGS=$BT_CACHE/logs/$CLUSTER
 mkdir -p "$BT_CACHE/bin" "$BT_LOGS"
 export PATH=$BT_CACHE/bin:$PATH
 
@@ -13,7 +15,6 @@ export KIND_VERSION=v0.31.0 HELM_VERSION=v3.19.2 K8S_VERSION=v1.35.4 # of the no
 export RELEASE=bt-monitoring
 APP_VERSION=$(sed -n 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\} *$/\1/p' "$ROOT/charts/Chart.yaml" 2>/dev/null || true)
 APP_VERSION=${APP_VERSION:-0.1.0}
-NAMESPACE=${BT_NAMESPACE:-default}
 
 # A clone that was not built in yet uses a build folder in the cache, so that the next clean clone finds the libraries there.
 if [ -z "${CARGO_TARGET_DIR:-}" ]; then
@@ -27,18 +28,21 @@ fi
 if [ -z "${BT_RUN:-}" ] || ! { : >&3; } 2>/dev/null; then
   exec 3>&2
   export BT_RUN=$$ BT_DEPTH=0
-  rm -f "$BT_LOGS"/.reported.*
+  find "$BT_LOGS" -name '.*' -type f -mtime +1 -delete
+  touch "$BT_LOGS/.run.$BT_RUN"
 fi
 
 say() { printf "%$((BT_DEPTH * 2))s%s\n" '' "$*" >&3; }
 note() { printf '%s\n' "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
+log_name() { tr -cs 'A-Za-z0-9.\n' '-' <<<"$1" | sed 's/-$//'; }
+
 # step WHAT COMMAND...: run it with its output in a log, and say how long it took. A failure shows the log's end, once, at the
 # innermost step, and ends the script. WHAT names the log.
 step() {
   local what=$1 start=$SECONDS code log; shift
-  log=$BT_LOGS/$(tr -cs 'A-Za-z0-9.\n' '-' <<<"$what" | sed 's/-$//').log
+  log=$BT_LOGS/$(log_name "$what").log
   say "==> $what …"
   set +e
   (set -e; BT_DEPTH=$((BT_DEPTH + 1)) "$@") >"$log" 2>&1
@@ -50,7 +54,7 @@ step() {
 # live_step WHAT COMMAND...: the same, with the output shown as it comes.
 live_step() {
   local what=$1 start=$SECONDS code log; shift
-  log=$BT_LOGS/$(tr -cs 'A-Za-z0-9.\n' '-' <<<"$what" | sed 's/-$//').log
+  log=$BT_LOGS/$(log_name "$what").log
   say "==> $what …"
   set +e
   (set -e; BT_DEPTH=$((BT_DEPTH + 1)) "$@") 2>&1 | tee "$log" >&3
@@ -70,6 +74,19 @@ step_end() { # WHAT CODE SECONDS LOG [shown]
     say "FAILED: $1 ($3 s)"
   fi
   exit "$2"
+}
+
+# closing_lines STEP...: what the test runners said last, from the logs of these steps of this run
+closing_lines() {
+  local name log lines
+  for name in "$@"; do
+    log=$BT_LOGS/$(log_name "$name").log
+    [ "$log" -nt "$BT_LOGS/.run.$BT_RUN" ] || continue
+    lines=$(sed -n 's/^/    /p' "$log" | grep -E '^    (test result:|[0-9]+ (passed|failed)|=+ .*(passed|failed)|test .*FAILED)' \
+      | grep -vE 'test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered') || continue
+    say "$name:"
+    printf '%s\n' "$lines" >&3
+  done
 }
 
 # --- the machine --------------------------------------------------------------------------------------------------------------
@@ -156,8 +173,6 @@ stack_images() {
 }
 
 # --- the cluster ------------------------------------------------------------------------------------------------------------
-CLUSTER=${BT_CLUSTER:-bt-monitoring}
-
 # host_port PORT: where a port of kind-config.yaml is on this machine; every other cluster has them 10000 higher.
 host_port() { [ "$CLUSTER" = bt-monitoring ] && echo "$1" || echo $(($1 + 10000)); }
 

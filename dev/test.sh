@@ -19,21 +19,10 @@ finish() {
     if [ -n "${KEEP:-}" ]; then say "the cluster bt-e2e is kept: KUBECONFIG=$KUBECONFIG kubectl get pods"
     else step "cluster bt-e2e: deleted" "$ROOT/dev/cluster.sh" delete; fi
   fi
-  closing_lines
+  say ""
+  closing_lines "unit tests" "Python SDK, without a broker" "Python SDK, on the broker" "kind tests"
   if [ "$code" = 0 ]; then say "all tests passed ($((SECONDS / 60)) min $((SECONDS % 60)) s)"; else say "FAILED (exit code $code)"; fi
   exit "$code"
-}
-
-closing_lines() {
-  local name log
-  say ""
-  for name in unit-tests Python-SDK-without-a-broker Python-SDK-on-the-broker kind-tests; do
-    log=$BT_LOGS/$name.log
-    [ "$log" -nt "$STAMP" ] || continue
-    say "$name:"
-    { grep -E '^test result:|^[0-9]+ (passed|failed)|^=+ .*(passed|failed)|^test .*FAILED' "$log" || true; } \
-      | grep -v ' 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out' | sed 's/^/    /' >&3
-  done
 }
 
 fresh_cluster() {
@@ -48,7 +37,6 @@ broker_tests() {
   KAFKA_BOOTSTRAP=$E2E_KAFKA "$E2E_PYTHON" -m pytest -q -p no:cacheprovider -m broker
 }
 
-STAMP=$(mktemp)
 trap finish EXIT
 "$ROOT/dev/check.sh"
 . "$ROOT/dev/prepare.sh"
