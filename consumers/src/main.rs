@@ -63,7 +63,9 @@ fn main() -> ExitCode {
             (config, ports)
         }
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // rdkafka prints each error of an outage several times; the pipeline counts them and logs each kind now and then.
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rdkafka=off"));
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

@@ -4,6 +4,7 @@
 //! in any order; a [`Watermark`] for each partition turns that into the offset that may be committed. Each assignment
 //! of a partition is a generation of its own, so that what was taken under an earlier one is told apart.
 
+mod commit;
 mod context;
 mod core;
 mod dead_letters;
@@ -16,6 +17,7 @@ mod watermark;
 
 use std::time::Duration;
 
+pub(crate) use commit::commit_async;
 pub(crate) use context::KafkaConsumer;
 pub(crate) use dead_letters::DeadLetters;
 pub use poll::PipelineError;

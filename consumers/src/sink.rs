@@ -11,7 +11,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaResult;
 
-use crate::pipeline::{Assignment, KafkaConsumer, Origin};
+use crate::pipeline::{Assignment, KafkaConsumer, Origin, commit_async};
 
 /// Where events are carried to. All methods are called on the poll thread and must not block on the outside.
 pub(crate) trait Sink: Send {
@@ -38,7 +38,10 @@ pub(crate) trait Sink: Send {
         offsets: &TopicPartitionList,
         mode: CommitMode,
     ) -> KafkaResult<()> {
-        consumer.commit(offsets, mode)
+        match mode {
+            CommitMode::Async => commit_async(consumer, offsets),
+            CommitMode::Sync => consumer.commit(offsets, mode),
+        }
     }
 
     /// How the sink is.

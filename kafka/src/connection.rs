@@ -29,6 +29,8 @@ impl Connection {
             // A pod or a broker that comes back should be found in seconds, not in librdkafka's default of ten.
             .set("reconnect.backoff.max.ms", "2000")
             .set("socket.keepalive.enable", "true")
+            // The address of a broker that was replaced does not answer at all: librdkafka would wait 30 s for it.
+            .set("socket.connection.setup.timeout.ms", "5000")
             // Brokers in Kubernetes change address: resolve again rather than trust the cache.
             .set("broker.address.ttl", "1000")
             .set("topic.metadata.refresh.interval.ms", "30000");

@@ -8,6 +8,8 @@ use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 
+use super::commit;
+
 pub(crate) type KafkaConsumer = BaseConsumer<Context>;
 
 /// A change of the assignment that the poll thread has to carry out; librdkafka waits for it.
@@ -87,8 +89,8 @@ impl ConsumerContext for Context {
         self.news.store(true, Ordering::Release);
     }
 
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        lock(&self.commits).push(result);
+    fn commit_callback(&self, result: KafkaResult<()>, partitions: &TopicPartitionList) {
+        lock(&self.commits).push(commit::outcome(result, partitions));
         self.news.store(true, Ordering::Release);
     }
 }
