@@ -64,7 +64,7 @@ live_step() {
 }
 
 step_end() { # WHAT CODE SECONDS LOG [shown]
-  if [ "$2" = 0 ]; then say "    $1: done ($3 s)"; return; fi
+  if [ "$2" = 0 ]; then say "    $1: done ($3 s)"; return 0; fi # a bare return within an exit trap would give the status before it
   if [ ! -e "$BT_LOGS/.reported.$BT_RUN" ]; then
     touch "$BT_LOGS/.reported.$BT_RUN"
     say "FAILED: $1 (exit code $2, after $3 s)"
@@ -98,7 +98,7 @@ at_least() { [ "$(printf '%s\n%s\n' "${2#v}" "${1#v}" | sort -V | head -1)" = "$
 is_debian_root() { [ "$(id -u)" = 0 ] && have apt-get; }
 
 apt_install() { # packages of the machine's own suite
-  dpkg -s "$@" >/dev/null 2>&1 && return
+  dpkg -s "$@" >/dev/null 2>&1 && return 0
   is_debian_root || die "these Debian packages are needed: $*. Install them (or what your system calls them) and run this again."
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null

@@ -4,22 +4,26 @@
 
 part() { printf '\n--- %s\n' "$1"; shift; "$@" 2>&1 || true; }
 
-part pods kc get pods --all-namespaces -o wide
-part topics kc get kafkatopics
-part consumers kc get telemetryconsumers
+LINES_OF_LOG=50
+[ "${1:-}" != brief ] || LINES_OF_LOG=5
+
 not_ready() {
   local pod
   for pod in $(kc get pods -o jsonpath='{range .items[*]}{.metadata.name}{" "}{range .status.conditions[?(@.type=="Ready")]}{.status}{end}{"\n"}{end}' \
     | sed -n 's/ False$//p'); do
     printf '\n%s\n' "$pod"
-    kc describe pod "$pod" | sed -n '/^Conditions:/,$p' | tail -n 25
-    kc logs "$pod" --all-containers --tail=15
+    kc describe pod "$pod" | sed -n '/^Events:/,$p' | tail -n 8
+    kc logs "$pod" --all-containers --tail="$LINES_OF_LOG" | cut -c1-400
   done
 }
-if [ "${1:-}" = brief ]; then part "pods that are not ready" not_ready; exit; fi
+
+part topics kc get kafkatopics
+part consumers kc get telemetryconsumers
+part pods kc get pods --all-namespaces -o wide
+part "pods that are not ready" not_ready
+[ "${1:-}" != brief ] || exit 0
 
 part events kc get events --sort-by=.lastTimestamp
-part "pods that are not ready" not_ready
 part "topics in full" kc get kafkatopics -o yaml
 part "consumers in full" kc get telemetryconsumers -o yaml
 part "operator log" kc logs -l app.kubernetes.io/name=bt-operator --prefix --tail=300

@@ -14,7 +14,7 @@ finish() {
     if [ "$code" != 0 ]; then
       "$ROOT/dev/state.sh" > "$BT_LOGS/state-of-bt-e2e.txt" 2>&1 || true
       say "the state of the cluster, and the logs in it: $BT_LOGS/state-of-bt-e2e.txt"
-      "$ROOT/dev/state.sh" brief >&3 || true
+      "$ROOT/dev/state.sh" brief >&3 2>&1 || true
     fi
     if [ -n "${KEEP:-}" ]; then say "the cluster bt-e2e is kept: KUBECONFIG=$KUBECONFIG kubectl get pods"
     else step "cluster bt-e2e: deleted" "$ROOT/dev/cluster.sh" delete; fi
