@@ -16,6 +16,8 @@ use tokio::time::Instant;
 const DURATION: Duration = Duration::from_secs(10);
 /// After which a holder that cannot renew stops writing.
 const RENEW_DEADLINE: Duration = Duration::from_secs(7);
+/// How long a Lease that was never there may still be on its way: a release applies its Deployments first.
+const ARRIVAL: Duration = Duration::from_secs(10);
 /// Between two tries.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -24,6 +26,7 @@ pub struct Candidate {
     leases: Api<Lease>,
     lease: String,
     name: String,
+    started: Instant,
     /// The lease as last seen to change, and when we saw it.
     seen: Option<(Observed, Instant)>,
 }
@@ -62,6 +65,7 @@ impl Candidate {
             leases: Api::namespaced(client, namespace),
             lease: lease.into(),
             name: name.into(),
+            started: Instant::now(),
             seen: None,
         }
     }
@@ -132,6 +136,9 @@ impl Candidate {
     /// One look at the lease, and one write where it is ours or free. Whether it is ours afterwards.
     async fn step(&mut self) -> Result<bool, kube::Error> {
         let Some(mut lease) = self.leases.get_opt(&self.lease).await? else {
+            if self.seen.is_none() && self.started.elapsed() < ARRIVAL {
+                return Ok(false);
+            }
             let lease = Lease {
                 metadata: ObjectMeta {
                     name: Some(self.lease.clone()),
