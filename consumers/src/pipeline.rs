@@ -13,6 +13,7 @@ mod poll;
 mod rebalance;
 mod record;
 mod stall;
+mod topic_watch;
 mod watermark;
 
 use std::time::Duration;

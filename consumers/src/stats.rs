@@ -104,7 +104,7 @@ impl Stats {
             ),
             lag: gauge(
                 "bt_consumer_lag_records",
-                "Records between the consumer's position and the end of an assigned partition.",
+                "Records between the consumer's position and the end of an assigned partition, as of the last fetch (a paused partition is not fetched).",
                 &["topic", "partition"],
             ),
             assigned: single(
@@ -218,7 +218,9 @@ impl Health {
     /// `/readyz`.
     pub fn ready(&self) -> Result<(), &'static str> {
         if !self.joined.load(Ordering::Relaxed) {
-            return Err("waiting for the consumer group's assignment");
+            return Err(
+                "waiting for the consumer group's assignment: Kafka is unreachable, or no topic exists yet",
+            );
         }
         if !self.sink_ready.load(Ordering::Relaxed) {
             return Err("waiting for the sink to be set up");

@@ -17,6 +17,7 @@ use super::owned::{Owned, Partitions, list};
 use super::poll::{Parts, PipelineError};
 use super::record::{Ack, Origin};
 use super::stall::{Observation, StallDetector};
+use super::topic_watch::TopicWatch;
 use crate::sink::{Sink, Taken};
 use crate::stats::{Health, Stats};
 
@@ -51,6 +52,8 @@ pub(super) struct Core {
     next_tick: Instant,
     next_commit: Instant,
     next_resolve: Instant,
+    topic_watch: TopicWatch,
+    rejoin: bool,
     /// When an error of this code was last logged.
     logged: HashMap<String, Instant>,
 }
@@ -59,6 +62,7 @@ impl Core {
     pub fn new(parts: Parts, admin: Admin, max_in_flight: usize) -> Self {
         let now = Instant::now();
         Self {
+            topic_watch: TopicWatch::new(admin.clone(), parts.runtime.clone()),
             sink: parts.sink,
             partitions: Partitions::default(),
             unresolved: Vec::new(),
@@ -77,6 +81,7 @@ impl Core {
             next_tick: now,
             next_commit: now + COMMIT_INTERVAL,
             next_resolve: now,
+            rejoin: false,
             logged: HashMap::new(),
         }
     }
@@ -199,6 +204,7 @@ impl Core {
             self.acknowledge(&ack);
         }
         self.work(now);
+        self.watch_topics(now);
         if self.in_flight <= self.max_in_flight / 2 {
             self.full = false;
         }
@@ -335,6 +341,26 @@ impl Core {
             self.observe(&statistics);
         }
         Ok(())
+    }
+
+    /// Whether a topic was made anew, so that the group must be joined anew too.
+    pub fn must_rejoin(&mut self) -> bool {
+        std::mem::take(&mut self.rejoin)
+    }
+
+    fn watch_topics(&mut self, now: Instant) {
+        let assignments = self.partitions.iter().map(|owned| &owned.assignment);
+        for old in self.topic_watch.changed(now, assignments) {
+            // Meanwhile the partition may have been assigned again.
+            if self.partitions.current(&old).is_some() {
+                tracing::warn!(
+                    topic = &*old.topic,
+                    old_id = old.topic_id,
+                    "the topic was deleted and made anew"
+                );
+                self.rejoin = true;
+            }
+        }
     }
 
     pub fn kafka_error(&mut self, error: &KafkaError) {

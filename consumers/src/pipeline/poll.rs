@@ -44,7 +44,7 @@ pub enum PipelineError {
 pub(crate) struct Pipeline {
     consumer: KafkaConsumer,
     core: Core,
-    topics: Vec<String>,
+    settings: Settings,
 }
 
 /// What a pipeline works with.
@@ -63,32 +63,13 @@ impl Pipeline {
     /// # Errors
     /// When librdkafka refuses the settings.
     pub fn new(settings: Settings, parts: Parts) -> Result<Self, PipelineError> {
-        let start = match settings.start_from {
-            StartFrom::Earliest => "earliest",
-            StartFrom::Latest => "latest",
-        };
-        let consumer: KafkaConsumer = settings
-            .kafka
-            .client_config(&settings.client_id)
-            .set("group.id", &settings.group_id)
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", start)
-            .set("isolation.level", "read_committed")
-            // A killed pod's partitions should not wait for the default of 45 s.
-            .set("session.timeout.ms", "15000")
-            .set("heartbeat.interval.ms", "3000")
-            .set("statistics.interval.ms", STATISTICS_INTERVAL_MS)
-            .set("queued.max.messages.kbytes", "16384")
-            .set("fetch.wait.max.ms", "100")
-            .create_with_context(Context::default())?;
+        let consumer = connect(&settings)?;
         let admin = Admin::new(&settings.kafka, &format!("{}-admin", settings.client_id))?
             .with_timeout(Duration::from_secs(3));
         Ok(Self {
             consumer,
             core: Core::new(parts, admin, settings.max_in_flight),
-            topics: settings.topics,
+            settings,
         })
     }
 
@@ -98,7 +79,7 @@ impl Pipeline {
     /// When Kafka's answer is final, for example fencing or a refused assignment. What is not committed then is
     /// consumed again by the next pod.
     pub fn run(mut self, stop: &AtomicBool) -> Result<(), PipelineError> {
-        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        let topics: Vec<&str> = self.settings.topics.iter().map(String::as_str).collect();
         self.consumer.subscribe(&topics)?;
         tracing::info!(?topics, "joining the consumer group");
         while !stop.load(Ordering::Relaxed) {
@@ -115,6 +96,13 @@ impl Pipeline {
             if self.consumer.context().has_news() {
                 self.core.news(&self.consumer)?;
             }
+            if self.core.must_rejoin() {
+                tracing::warn!("connecting and joining the consumer group anew");
+                self.core.abandon();
+                self.consumer.context().close();
+                self.consumer = connect(&self.settings)?;
+                self.consumer.subscribe(&topics)?;
+            }
             self.core.after_poll(&self.consumer, Instant::now(), idle);
         }
         self.core.stop(&self.consumer);
@@ -122,4 +110,27 @@ impl Pipeline {
         self.consumer.context().close();
         Ok(())
     }
+}
+
+fn connect(settings: &Settings) -> Result<KafkaConsumer, KafkaError> {
+    let start = match settings.start_from {
+        StartFrom::Earliest => "earliest",
+        StartFrom::Latest => "latest",
+    };
+    settings
+        .kafka
+        .client_config(&settings.client_id)
+        .set("group.id", &settings.group_id)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", start)
+        .set("isolation.level", "read_committed")
+        // A killed pod's partitions should not wait for the default of 45 s.
+        .set("session.timeout.ms", "15000")
+        .set("heartbeat.interval.ms", "3000")
+        .set("statistics.interval.ms", STATISTICS_INTERVAL_MS)
+        .set("queued.max.messages.kbytes", "16384")
+        .set("fetch.wait.max.ms", "100")
+        .create_with_context(Context::default())
 }

@@ -8,6 +8,7 @@ use super::core::Core;
 use super::owned::{Owned, list};
 use super::poll::PipelineError;
 use super::record::Assignment;
+use super::topic_watch::url_safe;
 use super::{REVOKE_DEADLINE, STOP_DEADLINE};
 
 impl Core {
@@ -93,13 +94,20 @@ impl Core {
         tracing::info!("stopping: finishing what is under way");
         self.drain(STOP_DEADLINE, |_| true);
         self.commit(consumer, CommitMode::Sync, |_| true);
+        self.abandon();
+        tracing::info!("everything that is done is committed; leaving the group");
+    }
+
+    /// Lets go of everything as it is. Where a topic was deleted nothing may be committed for it: its offsets mean
+    /// something else in a topic made anew.
+    pub fn abandon(&mut self) {
         let names: Vec<_> = self
             .partitions
             .iter()
             .map(|owned| (owned.assignment.topic.clone(), owned.assignment.partition))
             .collect();
         self.release(&names);
-        tracing::info!("everything that is done is committed; leaving the group");
+        self.unresolved.clear();
     }
 
     fn hold(&mut self, names: Vec<(Arc<str>, i32)>) {
@@ -154,7 +162,7 @@ impl Core {
         self.unresolved.retain(|(topic, partition)| match described.get(&**topic) {
             Some(Ok(known)) => {
                 self.generation += 1;
-                let id = known.id.replace('+', "-").replace('/', "_");
+                let id = url_safe(&known.id);
                 let assignment = Assignment::new(topic.clone(), id, *partition, self.generation);
                 assignments.push(Arc::new(assignment));
                 false
