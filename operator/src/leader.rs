@@ -16,8 +16,9 @@ use tokio::time::Instant;
 const DURATION: Duration = Duration::from_secs(10);
 /// After which a holder that cannot renew stops writing.
 const RENEW_DEADLINE: Duration = Duration::from_secs(7);
-/// How long a Lease that was never there may still be on its way: a release applies its Deployments first.
-const ARRIVAL: Duration = Duration::from_secs(10);
+/// How long a Lease that was never seen may still be on its way: Helm applies it after the Deployment, and refuses a release
+/// one of whose objects somebody else has made meanwhile.
+const ARRIVAL: Duration = Duration::from_secs(60);
 /// Between two tries.
 const RETRY: Duration = Duration::from_secs(2);
 
