@@ -27,6 +27,11 @@ impl Error {
         }
     }
 
+    /// Kafka has answered, and not yet with what must come: to be asked again.
+    pub fn not_yet(call: &'static str, message: impl Into<String>) -> Self {
+        Self::new(call, Code::OperationTimedOut, message)
+    }
+
     /// No broker answered: down, wrong address, unknown host or a network in between.
     pub fn is_unreachable(&self) -> bool {
         matches!(

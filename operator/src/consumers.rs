@@ -87,7 +87,9 @@ async fn examine(
     consumers: &Consumers,
 ) -> Result<Report, kube::Error> {
     let context = &consumers.context;
-    let lag = consumers.lag.of(consumer);
+    let lag = consumers
+        .lag
+        .of(consumer, 4 * context.settings.lag_interval());
     if is_paused(consumer) {
         return Ok(Report::paused(lag));
     }

@@ -21,6 +21,10 @@ const RENEW_DEADLINE: Duration = Duration::from_secs(7);
 const ARRIVAL: Duration = Duration::from_secs(60);
 /// Between two tries.
 const RETRY: Duration = Duration::from_secs(2);
+/// After a try of the holder's that failed.
+const SOON: Duration = Duration::from_millis(500);
+/// How long a candidate's try may take.
+const STEP: Duration = Duration::from_secs(5);
 
 /// One replica's part in the election.
 pub struct Candidate {
@@ -28,6 +32,8 @@ pub struct Candidate {
     lease: String,
     name: String,
     started: Instant,
+    /// When the last successful renewal was begun: nobody can have seen it earlier.
+    renewed: Instant,
     /// The lease as last seen to change, and when we saw it.
     seen: Option<(Observed, Instant)>,
 }
@@ -37,6 +43,16 @@ pub struct Candidate {
 struct Observed {
     holder: Option<String>,
     renewed: Option<Timestamp>,
+}
+
+/// What came of one look at the lease.
+enum Step {
+    /// Ours, written just now.
+    Ours,
+    /// Another's, and alive.
+    Others,
+    /// Somebody wrote it between our look and our write; who holds it, the next look tells.
+    Conflict,
 }
 
 /// What to do about the lease.
@@ -67,6 +83,7 @@ impl Candidate {
             lease: lease.into(),
             name: name.into(),
             started: Instant::now(),
+            renewed: Instant::now(),
             seen: None,
         }
     }
@@ -74,41 +91,59 @@ impl Candidate {
     /// Resolves when this replica is the leader.
     pub async fn acquire(&mut self) {
         loop {
-            match self.step().await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(lease = self.lease, %error, "cannot read or write the Lease")
-                }
+            match self.try_step(STEP).await {
+                Some(Step::Ours) => return,
+                Some(Step::Conflict) => continue,
+                Some(Step::Others) | None => tokio::time::sleep(RETRY).await,
             }
-            tokio::time::sleep(RETRY).await;
         }
     }
 
     /// Renews for ever; resolves when leadership is lost, or could not be renewed in time.
     pub async fn hold(&mut self) {
-        let mut renewed = Instant::now();
+        let mut wait = RETRY;
         loop {
-            tokio::time::sleep(RETRY).await;
-            match tokio::time::timeout(
-                RENEW_DEADLINE.saturating_sub(renewed.elapsed()),
-                self.step(),
-            )
-            .await
-            {
-                Ok(Ok(true)) => renewed = Instant::now(),
-                Ok(Ok(false)) => {
+            tokio::time::sleep(wait.min(self.left())).await;
+            if self.left().is_zero() {
+                tracing::error!(lease = self.lease, "the Lease could not be renewed in time");
+                return;
+            }
+            wait = match self.try_step(self.left()).await {
+                Some(Step::Ours) => RETRY,
+                Some(Step::Others) => {
                     tracing::error!(lease = self.lease, "another replica holds the Lease");
                     return;
                 }
-                Ok(Err(error)) => {
-                    tracing::warn!(lease = self.lease, %error, "cannot renew the Lease")
+                Some(Step::Conflict) | None => SOON,
+            };
+        }
+    }
+
+    /// What is left of the time in which nobody else can take the lease over.
+    fn left(&self) -> Duration {
+        RENEW_DEADLINE.saturating_sub(self.renewed.elapsed())
+    }
+
+    /// One step within a bound; nothing when the API did not answer, or with an error.
+    async fn try_step(&mut self, bound: Duration) -> Option<Step> {
+        let begun = Instant::now();
+        match tokio::time::timeout(bound, self.step()).await {
+            Ok(Ok(step)) => {
+                if matches!(step, Step::Ours) {
+                    self.renewed = begun;
                 }
-                Err(_) => {}
+                Some(step)
             }
-            if renewed.elapsed() >= RENEW_DEADLINE {
-                tracing::error!(lease = self.lease, "the Lease could not be renewed in time");
-                return;
+            Ok(Err(error)) => {
+                tracing::warn!(lease = self.lease, %error, "cannot read or write the Lease");
+                None
+            }
+            Err(_) => {
+                tracing::warn!(
+                    lease = self.lease,
+                    "no answer about the Lease within {bound:?}"
+                );
+                None
             }
         }
     }
@@ -134,11 +169,11 @@ impl Candidate {
         }
     }
 
-    /// One look at the lease, and one write where it is ours or free. Whether it is ours afterwards.
-    async fn step(&mut self) -> Result<bool, kube::Error> {
+    /// One look at the lease, and one write where it is ours or free.
+    async fn step(&mut self) -> Result<Step, kube::Error> {
         let Some(mut lease) = self.leases.get_opt(&self.lease).await? else {
             if self.seen.is_none() && self.started.elapsed() < ARRIVAL {
-                return Ok(false);
+                return Ok(Step::Others);
             }
             let lease = Lease {
                 metadata: ObjectMeta {
@@ -147,7 +182,7 @@ impl Candidate {
                 },
                 spec: Some(self.claim(&LeaseSpec::default(), true)),
             };
-            return conflict_is_a_no(self.leases.create(&PostParams::default(), &lease).await);
+            return written(self.leases.create(&PostParams::default(), &lease).await);
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let now = Observed {
@@ -163,15 +198,15 @@ impl Candidate {
             .map_or(Duration::ZERO, |(_, since)| since.elapsed());
         let decision = decide(&self.name, &now, since);
         if decision == Decision::Wait {
-            return Ok(false);
+            return Ok(Step::Others);
         }
         lease.spec = Some(self.claim(&spec, decision == Decision::Take));
         // The resource version in the object makes a second writer fail.
-        let written = self
-            .leases
-            .replace(&self.lease, &PostParams::default(), &lease)
-            .await;
-        conflict_is_a_no(written)
+        written(
+            self.leases
+                .replace(&self.lease, &PostParams::default(), &lease)
+                .await,
+        )
     }
 
     fn claim(&self, old: &LeaseSpec, taking: bool) -> LeaseSpec {
@@ -191,10 +226,10 @@ impl Candidate {
     }
 }
 
-fn conflict_is_a_no<T>(written: Result<T, kube::Error>) -> Result<bool, kube::Error> {
-    match written {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+fn written<T>(outcome: Result<T, kube::Error>) -> Result<Step, kube::Error> {
+    match outcome {
+        Ok(_) => Ok(Step::Ours),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Step::Conflict),
         Err(error) => Err(error),
     }
 }

@@ -37,7 +37,7 @@ where
     let api = Api::<K>::namespaced(client.clone(), namespace);
     let chosen = ListParams::default().labels(selector);
     let found = api
-        .list(&chosen)
+        .list_metadata(&chosen)
         .await
         .with_context(|| format!("cannot list {kind}s"))?;
     for resource in &found {
@@ -54,7 +54,7 @@ where
     }
     let until = tokio::time::Instant::now() + BOUND;
     loop {
-        let left = api.list(&chosen).await?;
+        let left = api.list_metadata(&chosen).await?;
         if left.items.is_empty() {
             return Ok(());
         }

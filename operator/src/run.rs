@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use futures::FutureExt;
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -100,25 +100,29 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
                     () = tokio::time::sleep(GRACE) => tracing::warn!("reconciles were still running after {GRACE:?}"),
                 }
             }
+            controllers.abort();
             candidate.release().await;
             server.abort();
             Ok(())
         }
-        // What still runs must not write: the process ends here.
-        Err(why) => bail!("{why}; this replica starts again as a candidate"),
+        Err(why) => {
+            tracing::error!("{why}; this replica starts again as a candidate");
+            // Another replica may write from now on. Returning would wait for calls to Kafka that are under way.
+            std::process::exit(1)
+        }
     }
 }
 
-/// A clear word at start instead of a watch that fails for ever.
+/// A clear word at start instead of a watch that fails for ever. Only metadata: whether they can be read is not the question.
 async fn check_resources(client: &Client) -> anyhow::Result<()> {
     let one = ListParams::default().limit(1);
     let missing = "are the custom resources installed (kubectl apply -f crds/), and may this service account list them?";
     Api::<KafkaTopic>::all(client.clone())
-        .list(&one)
+        .list_metadata(&one)
         .await
         .with_context(|| format!("cannot list KafkaTopics: {missing}"))?;
     Api::<TelemetryConsumer>::all(client.clone())
-        .list(&one)
+        .list_metadata(&one)
         .await
         .with_context(|| format!("cannot list TelemetryConsumers: {missing}"))?;
     Ok(())

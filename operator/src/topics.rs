@@ -9,6 +9,7 @@ mod observe;
 mod ownership;
 mod plan;
 mod status;
+mod written;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use kube::{Api, Resource, ResourceExt};
 use crate::api::{DeletionPolicy, KafkaTopic, is_paused};
 use crate::context::Context;
 use status::{Reason, Report};
+use written::Written;
 
 /// Reconciles that run at a time; Kafka's answers are awaited, not computed.
 const CONCURRENCY: u16 = 16;
@@ -31,6 +33,7 @@ const CONCURRENCY: u16 = 16;
 struct Topics {
     context: Arc<Context>,
     store: Store<KafkaTopic>,
+    written: Written,
 }
 
 /// Runs until `stop` resolves and the reconciles in flight are done.
@@ -51,6 +54,7 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
     let topics = Arc::new(Topics {
         context: context.clone(),
         store: store.clone(),
+        written: Written::default(),
     });
     let default = context.settings.kafka();
     Controller::for_stream(changes, store.clone())
@@ -74,6 +78,8 @@ enum Error {
     Status(#[source] kube::Error),
     #[error("cannot set the finalizer: {0}")]
     Finalizer(#[source] kube::Error),
+    #[error("the resource is gone")]
+    Gone,
     #[error("cannot list the KafkaTopics that share the topic: {0}")]
     Rivals(#[source] kube::Error),
 }
@@ -81,22 +87,35 @@ enum Error {
 async fn reconcile(topic: Arc<KafkaTopic>, topics: Arc<Topics>) -> Result<Action, Error> {
     let context = &topics.context;
     let timer = context.metrics.reconcile("KafkaTopic");
+    // What we have written ourselves counts before what the watch has brought back of it.
+    let topic = topics.written.over(&topic);
     if topic.meta().deletion_timestamp.is_some() {
         let action = deletion::finish(&topic, context).await?;
+        if action == Action::await_change() {
+            topics.written.forget(&topic);
+        }
         timer.outcome("deleted");
         return Ok(action);
     }
-    let report = examine(&topic, &topics).await?;
+    let report = match examine(&topic, &topics).await {
+        // Deleted while we looked: nothing may be made for it any more.
+        Err(Error::Gone) => {
+            topics.written.forget(&topic);
+            return Ok(Action::await_change());
+        }
+        report => report?,
+    };
     timer.outcome(report.reason.as_str());
     let wait = if report.retry {
         context.backoff(&key(&topic))
     } else {
         context.reset_backoff(&key(&topic));
-        context.settings.resync()
+        report.look_again.unwrap_or(context.settings.resync())
     };
-    status::write(&topic, report, context)
+    let status = status::write(&topic, report, context)
         .await
         .map_err(Error::Status)?;
+    topics.written.remember(&topic, status, &topics.store);
     Ok(Action::requeue(wait))
 }
 
@@ -115,9 +134,13 @@ async fn examine(topic: &KafkaTopic, topics: &Topics) -> Result<Report, Error> {
         return Ok(Report::superseded(&desired.name, &owner));
     }
     // Only a resource whose deletion has something to do in Kafka holds itself back with a finalizer.
-    deletion::ensure_finalizer(topic, desired.deletion != DeletionPolicy::Retain, context)
+    let holds = desired.deletion != DeletionPolicy::Retain;
+    if !deletion::ensure_finalizer(topic, holds, context)
         .await
-        .map_err(Error::Finalizer)?;
+        .map_err(Error::Finalizer)?
+    {
+        return Err(Error::Gone);
+    }
     let admin = match context.admin(&desired.connection) {
         Ok(admin) => admin,
         Err(error) => return Ok(Report::kafka(&error, &desired)),
@@ -126,8 +149,26 @@ async fn examine(topic: &KafkaTopic, topics: &Topics) -> Result<Report, Error> {
         Ok(observed) => observed,
         Err(error) => return Ok(Report::kafka(&error, &desired)),
     };
+    if let Some(observed) = &observed {
+        if observed.topic.internal {
+            return Ok(Report::internal(&desired.name));
+        }
+        // Two spellings of one cluster's address look like two topics; the id tells that they are one.
+        if let Some(owner) =
+            ownership::owner_by_id(topic, &observed.topic.id, &topics.store.state())
+        {
+            return Ok(Report::superseded(&desired.name, &owner));
+        }
+    }
     let remembered = plan::Remembered::of(topic);
     let plan = plan::decide(&desired, &remembered, observed.as_ref());
+    if matches!(plan.verdict, plan::Verdict::Create(_)) && !status::was_refused(topic) {
+        // Said before it is done: a topic that was made while its answer got lost is then known to be ours.
+        let status = status::write(topic, Report::creating(&desired.name, &plan), context)
+            .await
+            .map_err(Error::Status)?;
+        topics.written.remember(topic, status, &topics.store);
+    }
     let applied = apply::carry_out(&admin, &desired, &plan).await;
     Ok(status::report(
         &desired,

@@ -12,7 +12,7 @@ pub struct HumanDuration(pub Duration);
 
 impl HumanDuration {
     /// What the text form must match.
-    pub const PATTERN: &'static str = "^([0-9]+(ms|s|m|h|d))+$";
+    pub const PATTERN: &'static str = "^([0-9]{1,6}(ms|s|m|h|d)){1,5}$";
 
     /// Of whole seconds.
     pub const fn from_secs(seconds: u64) -> Self {

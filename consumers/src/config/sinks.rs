@@ -12,7 +12,7 @@ pub struct PrometheusSink {
     /// A series that has had no event for so long is dropped.
     pub series_ttl: HumanDuration,
     /// The most series that a pod holds; events for more are dropped and counted.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 10_000_000))]
     pub max_series: u32,
     /// Upper bounds of the buckets of histograms whose events name none, ascending, without +Inf.
     #[schemars(length(max = 100))]
@@ -42,8 +42,11 @@ impl PrometheusSink {
                 self.series_ttl
             ));
         }
-        if self.max_series == 0 {
-            problems.push(format!("{path}.maxSeries: must be at least 1"));
+        if !(1..=10_000_000).contains(&self.max_series) {
+            problems.push(format!(
+                "{path}.maxSeries: must be 1 to 10000000, found {}",
+                self.max_series
+            ));
         }
         if let Err(why) = check_buckets(&self.histogram_buckets) {
             problems.push(format!("{path}.histogramBuckets: {why}"));

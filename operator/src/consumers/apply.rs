@@ -46,7 +46,9 @@ pub async fn apply(
         }
     }
     let deployment = async {
-        // The Deployment is tried first: what Kubernetes refuses in it must not have changed the running pods' file.
+        // All are tried first: what Kubernetes refuses in one must not have changed the others.
+        patch(&objects.config_map, context, true).await?;
+        patch(&objects.service, context, true).await?;
         patch(&objects.deployment, context, true).await?;
         patch(&objects.config_map, context, false).await?;
         patch(&objects.service, context, false).await?;

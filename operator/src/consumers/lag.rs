@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bt_consumers::config::StartFrom;
 use bt_kafka::{Admin, Connection, Error, Offsets};
@@ -31,9 +31,10 @@ pub struct LagReader {
 }
 
 impl LagReader {
-    /// The last reading of a consumer.
-    pub fn of(&self, consumer: &TelemetryConsumer) -> Option<Reading> {
-        self.lock().get(&key(consumer)).cloned()
+    /// The last reading of a consumer, unless it is too old to be true.
+    pub fn of(&self, consumer: &TelemetryConsumer, no_older_than: Duration) -> Option<Reading> {
+        let reading = self.lock().get(&key(consumer)).cloned();
+        reading.filter(|reading| reading.at.elapsed() <= no_older_than)
     }
 
     /// Drops what is known of a consumer that is gone.
@@ -51,8 +52,11 @@ impl LagReader {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
+            let consumers = store.state();
+            let alive: BTreeSet<String> = consumers.iter().map(|consumer| key(consumer)).collect();
+            self.lock().retain(|key, _| alive.contains(key));
             let mut clusters: HashMap<Connection, Vec<Arc<TelemetryConsumer>>> = HashMap::new();
-            for consumer in store.state() {
+            for consumer in consumers {
                 let connection = connection(&consumer, &context.settings);
                 clusters.entry(connection).or_default().push(consumer);
             }

@@ -60,6 +60,10 @@ async fn create(admin: &Admin, new: NewTopic, applied: &mut Applied) {
                 }
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
+            let unseen = "the topic was made and no broker shows it yet";
+            applied
+                .errors
+                .push(Error::not_yet("DescribeTopics", unseen));
         }
         Err(error) => applied.errors.push(error),
     }

@@ -18,28 +18,36 @@ use crate::context::Context;
 /// Holds a resource back until its topic has been dealt with. Only resources whose policy may delete carry it.
 const FINALIZER: &str = "monitoring.bt.dev/topic";
 
-/// Puts the finalizer on, or takes it off, where it is not as wanted.
+/// Puts the finalizer on, or takes it off, where it is not as wanted. Whether the resource is still there.
 pub async fn ensure_finalizer(
     topic: &KafkaTopic,
     wanted: bool,
     context: &Context,
-) -> Result<(), kube::Error> {
-    let present = topic.finalizers().iter().any(|name| name == FINALIZER);
-    if present == wanted {
-        return Ok(());
+) -> Result<bool, kube::Error> {
+    let held = |finalizers: &[String]| finalizers.iter().any(|name| name == FINALIZER);
+    if held(topic.finalizers()) == wanted {
+        return Ok(true);
     }
-    let mut finalizers = topic.finalizers().to_vec();
+    let namespace = topic.namespace().unwrap_or_default();
+    let api = Api::<KafkaTopic>::namespaced(context.client.clone(), &namespace);
+    // The list as it is now: others may have put theirs on since the watch brought ours.
+    let Some(current) = api.get_metadata_opt(&topic.name_any()).await? else {
+        return Ok(false);
+    };
+    if current.uid() != topic.uid() {
+        return Ok(false);
+    }
+    let mut finalizers = current.finalizers().to_vec();
+    if held(&finalizers) == wanted {
+        return Ok(true);
+    }
     if wanted {
         finalizers.push(FINALIZER.into());
     } else {
         finalizers.retain(|name| name != FINALIZER);
     }
-    // The resource version makes it fail, and be tried again, if somebody else has changed the list meanwhile.
-    let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": topic.resource_version()}});
-    let api = Api::<KafkaTopic>::namespaced(
-        context.client.clone(),
-        &topic.namespace().unwrap_or_default(),
-    );
+    // With the resource version it fails, and is tried again, if somebody changes the list meanwhile.
+    let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": current.resource_version()}});
     match api
         .patch(
             &topic.name_any(),
@@ -48,9 +56,8 @@ pub async fn ensure_finalizer(
         )
         .await
     {
-        Ok(_) => Ok(()),
-        // Gone already: nothing holds it back.
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -86,12 +93,12 @@ pub async fn finish(topic: &KafkaTopic, context: &Context) -> Result<Action, Err
             (EventType::Warning, "TopicLeftBehind", note)
         }
     };
-    context
-        .event(&reference(topic), kind, reason, "Delete", note)
-        .await;
     ensure_finalizer(topic, false, context)
         .await
         .map_err(Error::Finalizer)?;
+    context
+        .event(&reference(topic), kind, reason, "Delete", note)
+        .await;
     context.reset_backoff(&key(topic));
     Ok(Action::await_change())
 }
@@ -100,6 +107,15 @@ pub async fn finish(topic: &KafkaTopic, context: &Context) -> Result<Action, Err
 async fn settle(topic: &KafkaTopic, context: &Context) -> Result<Result<End, KafkaError>, Error> {
     let left = |note: String| Ok(Ok(End::Left(note)));
     let default = context.settings.kafka();
+    // Asked anew rather than read from the cache: a rival that the cache has not seen yet must count, and the id that
+    // was recorded last.
+    let all = Api::<KafkaTopic>::all(context.client.clone())
+        .list(&ListParams::default())
+        .await
+        .map_err(Error::Rivals)?;
+    let all: Vec<_> = all.items.into_iter().map(Arc::new).collect();
+    let fresh = all.iter().find(|other| other.uid() == topic.uid());
+    let topic = fresh.map_or(topic, |fresh| fresh.as_ref());
     if is_paused(topic) {
         return left("the resource was paused, so its topic was left as it is".into());
     }
@@ -114,14 +130,9 @@ async fn settle(topic: &KafkaTopic, context: &Context) -> Result<Result<End, Kaf
     let Some(recorded) = recorded else {
         return left(format!("this resource never owned topic {name}"));
     };
-    // Asked anew rather than read from the cache: a rival that the cache has not seen yet must count.
-    let all = Api::<KafkaTopic>::all(context.client.clone())
-        .list(&ListParams::default())
-        .await
-        .map_err(Error::Rivals)?;
-    let all: Vec<_> = all.items.into_iter().map(Arc::new).collect();
     let heir = ownership::rivals(topic, &all, &default)
-        .find(|rival| rival.meta().deletion_timestamp.is_none());
+        .find(|rival| rival.meta().deletion_timestamp.is_none())
+        .or_else(|| ownership::holders(topic, &recorded, &all).next().cloned());
     if let Some(heir) = heir {
         return left(format!(
             "topic {name} goes over to {}/{}",
@@ -164,10 +175,16 @@ async fn delete(
             .collect();
         let starts = admin.log_start_offsets(partitions.clone()).await?;
         let ends = admin.log_end_offsets(partitions.clone()).await?;
-        // A partition whose offsets are not known counts as one that holds records.
-        let empty = partitions
-            .iter()
-            .all(|p| starts.contains_key(p) && starts.get(p) == ends.get(p));
+        let mut empty = true;
+        for partition in &partitions {
+            match (starts.get(partition), ends.get(partition)) {
+                (Some(start), Some(end)) => empty &= start == end,
+                _ => {
+                    let unknown = format!("the offsets of partition {} are not known", partition.1);
+                    return Err(KafkaError::not_yet("ListOffsets", unknown));
+                }
+            }
+        }
         if !empty {
             return Ok(End::Left(format!(
                 "topic {name} holds records and stays in Kafka (deletionPolicy: RetainIfNotEmpty)"

@@ -32,6 +32,34 @@ pub fn owner(
         .filter(|rival| age(rival) < age(topic))
 }
 
+/// An older resource that has recorded this very topic as its own.
+pub fn owner_by_id(
+    topic: &KafkaTopic,
+    id: &str,
+    all: &[Arc<KafkaTopic>],
+) -> Option<Arc<KafkaTopic>> {
+    holders(topic, id, all)
+        .find(|holder| age(holder) < age(topic))
+        .cloned()
+}
+
+/// The other resources, not being deleted, that have recorded this very topic as their own.
+pub fn holders<'a>(
+    topic: &'a KafkaTopic,
+    id: &'a str,
+    all: &'a [Arc<KafkaTopic>],
+) -> impl Iterator<Item = &'a Arc<KafkaTopic>> {
+    all.iter().filter(move |other| {
+        let recorded = other
+            .status
+            .as_ref()
+            .and_then(|status| status.topic_id.as_deref());
+        other.uid() != topic.uid()
+            && other.meta().deletion_timestamp.is_none()
+            && recorded == Some(id)
+    })
+}
+
 /// Oldest first; the uid decides between two of the same second.
 fn age(topic: &KafkaTopic) -> (Option<k8s_openapi::jiff::Timestamp>, Option<String>) {
     let created = topic.meta().creation_timestamp.as_ref().map(|time| time.0);
@@ -85,6 +113,31 @@ mod tests {
             owner_of(&old, &[twin, old.clone()]),
             Some("alpha".into()),
             "the uid decides"
+        );
+    }
+
+    #[test]
+    fn one_topic_under_two_addresses_is_known_by_its_id() {
+        let with_id = |topic: Arc<KafkaTopic>, id: &str| {
+            let mut topic = KafkaTopic::clone(&topic);
+            topic.status.get_or_insert_default().topic_id = Some(id.into());
+            Arc::new(topic)
+        };
+        let old = with_id(topic("old", 1, "t"), "id");
+        let young = with_id(topic("young", 2, "t"), "id");
+        let all = [
+            old.clone(),
+            young.clone(),
+            deleting(&with_id(topic("gone", 0, "t"), "id")),
+        ];
+        let owner = |topic: &KafkaTopic, id| owner_by_id(topic, id, &all).map(|o| o.name_any());
+        assert_eq!(owner(&young, "id"), Some("old".into()));
+        assert_eq!(owner(&old, "id"), None);
+        assert_eq!(owner(&young, "another"), None);
+        assert_eq!(
+            holders(&old, "id", &all).count(),
+            1,
+            "the young one would inherit it"
         );
     }
 

@@ -9,11 +9,16 @@ use super::observe::Observed;
 use super::status::Reason;
 use crate::api::{AdoptionPolicy, Drift, DriftPolicy, KafkaTopic};
 
+/// How the step begins that makes a topic.
+pub const CREATE: &str = "create topic ";
+
 /// What the status recorded when the topic was last ours.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Remembered {
     pub topic_id: Option<String>,
     pub managed: Vec<String>,
+    /// We said that we make it, and do not know what became of that.
+    pub creating: bool,
 }
 
 impl Remembered {
@@ -24,6 +29,7 @@ impl Remembered {
             .map_or_else(Self::default, |status| Self {
                 topic_id: status.topic_id.clone(),
                 managed: status.managed_config.clone(),
+                creating: super::status::is_creating(status),
             })
     }
 }
@@ -109,6 +115,7 @@ fn verdict(
         AdoptionPolicy::Refuse => false,
     };
     match (&remembered.topic_id, may_adopt) {
+        (None, _) if remembered.creating => Verdict::Own,
         (Some(id), _) if *id == observed.topic.id => Verdict::Own,
         (Some(_), true) => Verdict::AdoptRecreated,
         (Some(_), false) => Verdict::Refuse(Reason::TopicRecreated),
@@ -163,7 +170,8 @@ fn settings(
         let have = found.and_then(|entry| entry.value.as_deref());
         let own = found.is_some_and(|entry| entry.source == ConfigSource::Topic);
         let hidden = found.is_some_and(|entry| entry.sensitive);
-        if have == Some(want.as_str()) && own {
+        let same = have.is_some_and(|have| same_value(want, have));
+        if same && own {
             continue;
         }
         // A sensitive value is never told, so it cannot be compared: it is set once, when it becomes ours.
@@ -171,7 +179,7 @@ fn settings(
             continue;
         }
         ops.insert(key.clone(), ConfigOp::Set(want.clone()));
-        if have != Some(want.as_str()) {
+        if !same {
             drift.push(if hidden {
                 difference(key, "(hidden)", "(hidden)")
             } else {
@@ -191,6 +199,23 @@ fn settings(
     (ops, drift)
 }
 
+/// Whether Kafka means the same by both: it writes numbers, booleans and lists in a form of its own.
+fn same_value(want: &str, have: &str) -> bool {
+    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|n| n.is_finite());
+    let whole = |text: &str| text.trim().parse::<i64>().ok();
+    let boolean = |text: &str| text.trim().to_ascii_lowercase().parse::<bool>().ok();
+    let list = |text: &str| -> Vec<String> {
+        text.split(',').map(|part| part.trim().to_owned()).collect()
+    };
+    want == have
+        || match (whole(want), whole(have)) {
+            (Some(want), Some(have)) => want == have,
+            _ => number(want).is_some_and(|want| number(have) == Some(want)),
+        }
+        || boolean(want).is_some_and(|want| boolean(have) == Some(want))
+        || list(want) == list(have)
+}
+
 fn difference(key: &str, want: impl ToString, have: impl ToString) -> Drift {
     Drift {
         key: key.into(),
@@ -203,9 +228,7 @@ impl Plan {
     /// The steps in words, for `status.plan` and Events.
     pub fn steps(&self) -> Vec<String> {
         let made = match &self.verdict {
-            Verdict::Create(new) | Verdict::Missing(new) => {
-                Some(format!("create topic {}", new.name))
-            }
+            Verdict::Create(new) | Verdict::Missing(new) => Some(format!("{CREATE}{}", new.name)),
             _ => None,
         };
         let grown = self.grow.map(|(from, to)| {

@@ -1,5 +1,7 @@
 //! From what is the case to what people read: status, conditions, Events.
 
+use std::time::Duration;
+
 use bt_kafka::Error as KafkaError;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -9,7 +11,7 @@ use kube::runtime::events::EventType;
 use super::apply::Applied;
 use super::desired::Desired;
 use super::observe::Observed;
-use super::plan::{Plan, Remembered, Verdict};
+use super::plan::{CREATE, Plan, Remembered, Verdict};
 use super::reference;
 use crate::api::{Drift, KafkaTopic, KafkaTopicStatus, set_condition};
 use crate::context::Context;
@@ -28,6 +30,8 @@ pub enum Reason {
     InvalidConfig,
     KafkaUnreachable,
     KafkaAuthFailed,
+    KafkaError,
+    Creating,
     TopicRecreated,
     TopicMissing,
     Paused,
@@ -46,6 +50,8 @@ impl Reason {
             Self::InvalidConfig => "InvalidConfig",
             Self::KafkaUnreachable => "KafkaUnreachable",
             Self::KafkaAuthFailed => "KafkaAuthFailed",
+            Self::KafkaError => "KafkaError",
+            Self::Creating => "Creating",
             Self::TopicRecreated => "TopicRecreated",
             Self::TopicMissing => "TopicMissing",
             Self::Paused => "Paused",
@@ -66,8 +72,10 @@ impl Reason {
             Self::KafkaAuthFailed
         } else if error.is_invalid() {
             Self::InvalidConfig
-        } else {
+        } else if error.is_unreachable() {
             Self::KafkaUnreachable
+        } else {
+            Self::KafkaError
         }
     }
 }
@@ -79,6 +87,8 @@ pub struct Report {
     pub message: String,
     /// Something may be better soon: look again with backoff rather than at the next resync.
     pub retry: bool,
+    /// When to look again where it is neither a failure nor settled.
+    pub look_again: Option<Duration>,
     /// What was done, for Events.
     pub done: Vec<String>,
     /// What status says of the topic; `None` leaves what it said.
@@ -103,6 +113,7 @@ impl Report {
             reason,
             message,
             retry: false,
+            look_again: None,
             done: Vec::new(),
             topic: None,
             disown: false,
@@ -126,7 +137,32 @@ impl Report {
         );
         Self {
             disown: true,
+            // Only our own memory is asked: whether the owner is still there.
+            look_again: Some(Duration::from_secs(2)),
             ..Self::plain(Reason::ConflictingResource, message)
+        }
+    }
+
+    pub fn internal(name: &str) -> Self {
+        let message = format!(
+            "topic {name} is one of Kafka's own and cannot be managed by a KafkaTopic; delete this resource"
+        );
+        Self::plain(Reason::InvalidConfig, message)
+    }
+
+    /// What is written before a topic is made.
+    pub fn creating(name: &str, plan: &Plan) -> Self {
+        Self {
+            topic: Some(TopicState {
+                name: name.to_owned(),
+                observed: None,
+                owned: false,
+                managed: Vec::new(),
+                drift: Vec::new(),
+                plan: plan.steps(),
+            }),
+            disown: true,
+            ..Self::plain(Reason::Creating, format!("topic {name} is being made"))
         }
     }
 
@@ -191,6 +227,7 @@ pub fn report(
         reason,
         message,
         retry: failed,
+        look_again: None,
         done: applied.done.clone(),
         topic: Some(TopicState {
             name: desired.name.clone(),
@@ -282,17 +319,42 @@ fn summary(desired: &Desired, plan: &Plan, applied: &Applied) -> (Reason, String
     }
 }
 
-/// Writes the status where it changed, and says so in an Event where the state did.
+/// Whether Kafka has refused to make the topic as this spec wants it.
+pub fn was_refused(topic: &KafkaTopic) -> bool {
+    let conditions = topic.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().any(|condition| {
+        condition.reason == Reason::InvalidConfig.as_str()
+            && condition.observed_generation == topic.metadata.generation
+    })
+}
+
+/// Whether a topic is being made of which it is not known yet whether it was: said before, and not refused since.
+pub fn is_creating(status: &KafkaTopicStatus) -> bool {
+    let undecided = [Reason::Creating, Reason::KafkaUnreachable].map(Reason::as_str);
+    status.topic_id.is_none()
+        && status.plan.iter().any(|step| step.starts_with(CREATE))
+        && status.conditions.iter().any(|condition| {
+            condition.kind == "Ready" && undecided.contains(&condition.reason.as_str())
+        })
+}
+
+/// Writes the status where it changed, and says so in an Event where the state did. The status as it is now.
 pub async fn write(
     topic: &KafkaTopic,
     report: Report,
     context: &Context,
-) -> Result<(), kube::Error> {
+) -> Result<KafkaTopicStatus, kube::Error> {
     let old = topic.status.clone().unwrap_or_default();
     let mut new = KafkaTopicStatus {
         observed_generation: topic.metadata.generation,
         ..old.clone()
     };
+    if report.disown {
+        new.topic_id = None;
+        new.managed_config = Vec::new();
+        new.drift = Vec::new();
+        new.plan = Vec::new();
+    }
     if let Some(state) = report.topic {
         new.topic_name = Some(state.name);
         if let Some(observed) = &state.observed {
@@ -305,12 +367,6 @@ pub async fn write(
         new.managed_config = state.managed;
         new.drift = state.drift;
         new.plan = state.plan;
-    }
-    if report.disown {
-        new.topic_id = None;
-        new.managed_config = Vec::new();
-        new.drift = Vec::new();
-        new.plan = Vec::new();
     }
     let was_ready = old
         .conditions
@@ -326,12 +382,20 @@ pub async fn write(
         Time(Timestamp::now()),
     );
     write_status(topic, &old, &new, context).await?;
+    if report.reason == Reason::Creating {
+        return Ok(new);
+    }
     // Created or Adopted becoming Synced is no news.
     let settled = report.reason == Reason::Synced && report.done.is_empty() && was_ready;
     if (changed && !settled) || !report.done.is_empty() {
         let kind = match report.reason.ready() {
             "False" => EventType::Warning,
             _ => EventType::Normal,
+        };
+        // Events of one reason and action are counted as one: other work must be another action.
+        let action: String = match report.done.is_empty() {
+            true => "Reconcile".into(),
+            false => report.done.join(", ").chars().take(120).collect(),
         };
         let note = if report.done.is_empty() {
             report.message
@@ -343,10 +407,10 @@ pub async fn write(
                 &reference(topic),
                 kind,
                 report.reason.as_str(),
-                "Reconcile",
+                &action,
                 note,
             )
             .await;
     }
-    Ok(())
+    Ok(new)
 }

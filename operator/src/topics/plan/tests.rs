@@ -48,6 +48,7 @@ fn remembered(id: Option<&str>, managed: &[&str]) -> Remembered {
     Remembered {
         topic_id: id.map(Into::into),
         managed: managed.iter().map(ToString::to_string).collect(),
+        creating: false,
     }
 }
 
@@ -172,4 +173,34 @@ fn another_replication_factor_is_told_and_not_tried() {
     );
     assert_eq!(plan.impossible[0].0, Reason::ReplicationChangeUnsupported);
     assert!(plan.steps().is_empty());
+}
+
+#[test]
+fn a_topic_that_we_were_making_is_ours_whatever_the_policy() {
+    let wanted = Desired {
+        adoption: AdoptionPolicy::Refuse,
+        ..desired(&[])
+    };
+    let making = Remembered {
+        creating: true,
+        ..remembered(None, &[])
+    };
+    let plan = decide(&wanted, &making, Some(&observed("id", 3, &[])));
+    assert_eq!(plan.verdict, Verdict::Own);
+}
+
+#[test]
+fn values_that_mean_the_same_are_the_same() {
+    for (want, have, same) in [
+        ("1", "1.0", true),
+        ("0.50", "0.5", true),
+        ("True", "true", true),
+        ("compact, delete", "compact,delete", true),
+        ("9223372036854775807", "9223372036854775806", false),
+        ("1000", "10000", false),
+        ("true", "1", false),
+        ("snappy", "Snappy", false),
+    ] {
+        assert_eq!(same_value(want, have), same, "{want} {have}");
+    }
 }
