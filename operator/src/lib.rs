@@ -18,6 +18,6 @@ mod status;
 mod topics;
 
 pub use crds::write as write_crds;
-pub use release::release;
+pub use release::{let_go, release};
 pub use run::run;
 pub use settings::Settings;

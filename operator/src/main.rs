@@ -32,6 +32,8 @@ enum Command {
         #[arg(long)]
         selector: String,
     },
+    /// Take the operator's finalizer off all KafkaTopics (for helm uninstall).
+    LetGo,
 }
 
 #[tokio::main]
@@ -48,5 +50,6 @@ async fn main() -> anyhow::Result<()> {
             namespace,
             selector,
         } => bt_operator::release(&namespace, &selector).await,
+        Command::LetGo => bt_operator::let_go().await,
     }
 }

@@ -1,4 +1,5 @@
-//! What `helm uninstall` needs before the operator goes: the release's resources deleted while somebody can finish them.
+//! What `helm uninstall` needs: before the operator goes, the release's resources deleted while somebody can finish them; after
+//! it, nobody else's held back by a finalizer that nobody carries out.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::api::{KafkaTopic, TelemetryConsumer};
+use crate::topics::FINALIZER;
 
 /// How long the operator gets to finish the deletions.
 const BOUND: Duration = Duration::from_secs(90);
@@ -24,6 +26,43 @@ pub async fn release(namespace: &str, selector: &str) -> anyhow::Result<()> {
     let client = Client::try_default().await.context("no Kubernetes API")?;
     release_all::<TelemetryConsumer>(&client, namespace, selector).await?;
     release_all::<KafkaTopic>(&client, namespace, selector).await
+}
+
+/// Takes the operator's finalizer off every KafkaTopic of the cluster. Topics stay in Kafka; an operator that is installed again
+/// puts it back on.
+///
+/// # Errors
+/// When the Kubernetes API refuses.
+pub async fn let_go() -> anyhow::Result<()> {
+    let client = Client::try_default().await.context("no Kubernetes API")?;
+    let all = Api::<KafkaTopic>::all(client.clone())
+        .list_metadata(&ListParams::default())
+        .await;
+    let all = match all {
+        // The definitions are gone, and all resources with them.
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        all => all.context("cannot list KafkaTopics")?,
+    };
+    for topic in all {
+        let mut finalizers = topic.finalizers().to_vec();
+        finalizers.retain(|name| name != FINALIZER);
+        if finalizers.len() == topic.finalizers().len() {
+            continue;
+        }
+        let (namespace, name) = (topic.namespace().unwrap_or_default(), topic.name_any());
+        tracing::info!(namespace, name, "let go; its topic stays in Kafka");
+        let patch = json!({"metadata": {"finalizers": finalizers}});
+        match Api::<KafkaTopic>::namespaced(client.clone(), &namespace)
+            .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+        {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            outcome => {
+                outcome.with_context(|| format!("cannot let KafkaTopic {namespace}/{name} go"))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn release_all<K>(client: &Client, namespace: &str, selector: &str) -> anyhow::Result<()>

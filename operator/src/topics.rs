@@ -24,6 +24,7 @@ use kube::{Api, Resource, ResourceExt};
 
 use crate::api::{DeletionPolicy, KafkaTopic, is_paused};
 use crate::context::Context;
+pub use deletion::FINALIZER;
 use status::{Reason, Report};
 use written::Written;
 

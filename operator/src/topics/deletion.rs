@@ -16,7 +16,7 @@ use crate::api::{DeletionPolicy, KafkaTopic, is_paused};
 use crate::context::Context;
 
 /// Holds a resource back until its topic has been dealt with. Only resources whose policy may delete carry it.
-const FINALIZER: &str = "monitoring.bt.dev/topic";
+pub const FINALIZER: &str = "monitoring.bt.dev/topic";
 
 /// Puts the finalizer on, or takes it off, where it is not as wanted. Whether the resource is still there.
 pub async fn ensure_finalizer(
