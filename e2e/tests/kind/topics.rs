@@ -141,6 +141,69 @@ async fn deleting_the_resource_follows_its_policy() -> Result<()> {
     .await
 }
 
+#[tokio::test]
+async fn of_two_resources_for_one_topic_the_older_owns_it_and_hands_it_over() -> Result<()> {
+    scenario(async |e2e| {
+        let namespace = e2e.namespace("owners").await?;
+        let topic = format!("e2e.owners.{}", e2e.run);
+        // Refuse: the owner made the topic itself, and must go on knowing it for its own.
+        let owner = format!(
+            "{{topicName: {topic}, partitions: 2, replicas: 1, adoptionPolicy: Refuse, deletionPolicy: Delete}}"
+        );
+        e2e.cluster
+            .apply(&namespace, &manifest("owner", &owner))
+            .await?;
+        let owned = e2e.cluster.topic_is_ready(&namespace, "owner").await?;
+        let id = owned.status.and_then(|status| status.topic_id);
+
+        // Creation times have seconds: the heir is younger by more than one.
+        eventually("a second has passed", seconds(10), async || {
+            let heir = format!("{{topicName: {topic}, config: {{retention.ms: 1000}}}}");
+            e2e.cluster.apply(&namespace, &manifest("heir", &heir)).await?;
+            let (owner, heir) = (
+                e2e.cluster.topic(&namespace, "owner").await?.metadata,
+                e2e.cluster.topic(&namespace, "heir").await?.metadata,
+            );
+            let younger = heir.creation_timestamp > owner.creation_timestamp;
+            if !younger {
+                let delete = ["delete", "ktopic", "heir", "-n", &namespace];
+                e2e.cluster.kubectl(&delete).await?;
+            }
+            ensure!(younger, "both were made in the same second");
+            Ok(())
+        })
+        .await?;
+        eventually("the younger names the owner", seconds(30), async || {
+            let status = e2e.cluster.topic(&namespace, "heir").await?.status;
+            let status = status.unwrap_or_default();
+            let ready = condition(&status.conditions, "Ready")?;
+            ensure!(
+                ready.reason == "ConflictingResource"
+                    && ready.message.contains(&format!("{namespace}/owner")),
+                "Ready is {} {}: {}",
+                ready.status,
+                ready.reason,
+                ready.message
+            );
+            Ok(())
+        })
+        .await?;
+        assert_ne!(e2e.kafka.setting(&topic, "retention.ms").await?, "1000");
+        e2e.kafka.produce(&topic, "key", Some(b"{}")).await?;
+
+        e2e.cluster
+            .kubectl(&["delete", "ktopic", "owner", "-n", &namespace, "--timeout=60s"])
+            .await?;
+        let inherited = e2e.cluster.topic_is_ready(&namespace, "heir").await?;
+        let status = inherited.status.unwrap_or_default();
+        assert_eq!(status.topic_id, id, "the same topic, not another of its name");
+        assert_eq!(e2e.kafka.records(&topic)?.len(), 1, "its record");
+        assert_eq!(e2e.kafka.setting(&topic, "retention.ms").await?, "1000");
+        Ok(())
+    })
+    .await
+}
+
 async fn topic_exists(e2e: &E2e, name: &str, wanted: bool, policy: &str) -> Result<()> {
     let what = if wanted { "stays" } else { "is gone" };
     eventually(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{DEFAULT, E2e, eventually, scenario, seconds};
+use e2e::{API_VERSION, DEFAULT, E2e, eventually, scenario, seconds};
 use serde_json::json;
 
 const RELEASE: &str = "bt-monitoring";
@@ -45,12 +45,33 @@ async fn uninstall_leaves_nothing_and_a_new_install_finds_the_topics_with_their_
             .produce("order.events", "order", Some(text.as_bytes()))
             .await?;
 
+        // Somebody's own topic, which has nothing to do with the release.
+        let strangers = e2e.namespace("strangers").await?;
+        let stranger = format!("e2e.stranger.{}", e2e.run);
+        let manifest = format!(
+            "apiVersion: {API_VERSION}\nkind: KafkaTopic\nmetadata: {{name: {stranger}}}\n\
+             spec: {{partitions: 1, replicas: 1, deletionPolicy: Delete}}\n"
+        );
+        e2e.cluster.apply(&strangers, &manifest).await?;
+        e2e.cluster.topic_is_ready(&strangers, &stranger).await?;
+
         let uninstalled = uninstall(e2e).await;
+        // With no operator to carry it out, its deletion must not hang.
+        let delete = [
+            "delete",
+            "ktopic",
+            &stranger,
+            "-n",
+            &strangers,
+            "--timeout=30s",
+        ];
+        let let_go = e2e.cluster.kubectl(&delete).await;
         e2e.cluster
             .helm(&[&["install", RELEASE, CHART][..], &given].concat())
             .await?;
         std::fs::remove_file(&values)?;
         uninstalled?;
+        let_go?;
 
         let again = all_ready(e2e).await?;
         assert_eq!(
