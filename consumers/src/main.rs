@@ -64,8 +64,8 @@ fn main() -> ExitCode {
         }
     };
     // rdkafka prints each error of an outage several times; the pipeline counts them and logs each kind now and then.
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rdkafka=off"));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,librdkafka=off,rdkafka=off"));
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

@@ -9,6 +9,10 @@ use thiserror::Error;
 /// Longer than any engine should take for one request of the size configured.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Shorter than the longest wait between two attempts: a connection that leads to the wrong place (an address given to somebody
+/// else, a proxy that answers for nobody) is not kept through a failure.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// HTTP to one of the engine's nodes, the next one after a failure.
 pub(super) struct Client {
     http: reqwest::Client,
@@ -38,6 +42,7 @@ impl Client {
             .user_agent(concat!("bt-consumers/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(5))
             .timeout(TIMEOUT)
+            .pool_idle_timeout(IDLE)
             .build()?;
         Ok(Self {
             http,
