@@ -131,7 +131,8 @@ async fn examine(topic: &KafkaTopic, topics: &Topics) -> Result<Report, Error> {
         Ok(desired) => desired,
         Err(invalid) => return Ok(Report::failed(Reason::InvalidConfig, invalid.to_string())),
     };
-    if let Some(owner) = ownership::owner(topic, &topics.store.state(), &default) {
+    let all = topics.written.over_all(topics.store.state());
+    if let Some(owner) = ownership::owner(topic, &all, &default) {
         return Ok(Report::superseded(&desired.name, &owner));
     }
     // Only a resource whose deletion has something to do in Kafka holds itself back with a finalizer.
@@ -155,9 +156,7 @@ async fn examine(topic: &KafkaTopic, topics: &Topics) -> Result<Report, Error> {
             return Ok(Report::internal(&desired.name));
         }
         // Two spellings of one cluster's address look like two topics; the id tells that they are one.
-        if let Some(owner) =
-            ownership::owner_by_id(topic, &observed.topic.id, &topics.store.state())
-        {
+        if let Some(owner) = ownership::owner_by_id(topic, &observed.topic.id, &all) {
             return Ok(Report::superseded(&desired.name, &owner));
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bt_kafka::Connection;
+use k8s_openapi::jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 
 use super::desired::identity;
@@ -60,17 +61,21 @@ pub fn holders<'a>(
     })
 }
 
-/// Oldest first; the uid decides between two of the same second.
-fn age(topic: &KafkaTopic) -> (Option<k8s_openapi::jiff::Timestamp>, Option<String>) {
+/// Oldest first. Of two of the same second, for creation times have no finer grain, the one that has the topic already; else the
+/// uid decides.
+fn age(topic: &KafkaTopic) -> (Option<Timestamp>, bool, Option<String>) {
     let created = topic.meta().creation_timestamp.as_ref().map(|time| time.0);
-    (created, topic.uid())
+    let has_it = topic
+        .status
+        .as_ref()
+        .is_some_and(|status| status.topic_id.is_some());
+    (created, !has_it, topic.uid())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-    use k8s_openapi::jiff::Timestamp;
 
     fn topic(name: &str, created: i64, topic_name: &str) -> Arc<KafkaTopic> {
         let mut topic = KafkaTopic::new(name, Default::default());
@@ -107,6 +112,18 @@ mod tests {
             owner_of(&young, &[deleting(&old), young.clone()]),
             None,
             "handed over"
+        );
+        let mut incumbent = KafkaTopic::clone(&old);
+        incumbent.status.get_or_insert_default().topic_id = Some("id".into());
+        let rival = topic("alpha", 1, "t");
+        assert_eq!(
+            owner_of(&incumbent, &[rival.clone(), Arc::new(incumbent.clone())]),
+            None,
+            "whoever has the topic keeps it"
+        );
+        assert_eq!(
+            owner_of(&rival, &[rival.clone(), Arc::new(incumbent.clone())]),
+            Some("old".into())
         );
         let twin = topic("alpha", 1, "t");
         assert_eq!(

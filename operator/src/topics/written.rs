@@ -16,7 +16,22 @@ pub struct Written {
 impl Written {
     /// The resource with the status that was written last.
     pub fn over(&self, topic: &Arc<KafkaTopic>) -> Arc<KafkaTopic> {
+        Self::lay(&self.lock(), topic)
+    }
+
+    /// All resources with the statuses that were written last.
+    pub fn over_all(&self, topics: Vec<Arc<KafkaTopic>>) -> Vec<Arc<KafkaTopic>> {
         let statuses = self.lock();
+        topics
+            .iter()
+            .map(|topic| Self::lay(&statuses, topic))
+            .collect()
+    }
+
+    fn lay(
+        statuses: &HashMap<String, KafkaTopicStatus>,
+        topic: &Arc<KafkaTopic>,
+    ) -> Arc<KafkaTopic> {
         match topic.uid().and_then(|uid| statuses.get(&uid).cloned()) {
             Some(status) if topic.status.as_ref() != Some(&status) => Arc::new(KafkaTopic {
                 status: Some(status),
