@@ -63,11 +63,6 @@ impl Admin {
         self
     }
 
-    /// The time that each call may take.
-    pub fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
     async fn blocking<T: Send + 'static>(
         &self,
         call: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,

@@ -69,11 +69,6 @@ impl Error {
         )
     }
 
-    /// The topic exists already.
-    pub fn is_topic_exists(&self) -> bool {
-        self.code == Code::TopicAlreadyExists
-    }
-
     /// Kafka has no such topic, value or count in its rules: sending it again is useless until the request changes.
     pub fn is_invalid(&self) -> bool {
         matches!(
