@@ -56,11 +56,17 @@ pub async fn apply(
     };
     match deployment.await {
         Ok(deployment) => Ok(Outcome::Applied(Box::new(deployment))),
-        Err(kube::Error::Api(status)) if status.code == 422 || status.code == 400 => Ok(
+        Err(kube::Error::Api(status)) if is_refusal(status.code, &status.message) => Ok(
             Outcome::Refused(format!("Kubernetes refused it: {}", status.message)),
         ),
         Err(error) => Err(error),
     }
+}
+
+/// Whether an answer is about the object's content, or a policy on it, rather than about the API: only a change of the resource,
+/// or of the policy, helps. A value that cannot even be read is answered with 500.
+fn is_refusal(code: u16, message: &str) -> bool {
+    matches!(code, 400 | 403 | 422) || (code == 500 && message.contains("unable to convert"))
 }
 
 async fn patch<K>(object: &K, context: &Context, dry_run: bool) -> Result<K, kube::Error>
@@ -109,4 +115,25 @@ where
 {
     let namespace = object.meta().namespace.clone().unwrap_or_default();
     Api::namespaced(context.client.clone(), &namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_from_failures_of_the_api() {
+        let unreadable = "unable to convert unstructured object to apps/v1, Kind=Deployment: quantities must match";
+        for (code, message, refusal) in [
+            (422, "Deployment.apps \"x\" is invalid", true),
+            (403, "admission webhook denied the request", true),
+            (400, "bad request", true),
+            (500, unreadable, true),
+            (500, "etcdserver: request timed out", false),
+            (409, "conflict", false),
+            (503, "unavailable", false),
+        ] {
+            assert_eq!(is_refusal(code, message), refusal, "{code} {message}");
+        }
+    }
 }
