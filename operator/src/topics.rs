@@ -129,7 +129,7 @@ async fn examine(topic: &KafkaTopic, topics: &Topics) -> Result<Report, Error> {
     let default = context.settings.kafka();
     let desired = match desired::validate(topic, &default) {
         Ok(desired) => desired,
-        Err(invalid) => return Ok(Report::failed(Reason::InvalidConfig, invalid.to_string())),
+        Err(invalid) => return Ok(Report::plain(Reason::InvalidConfig, invalid.to_string())),
     };
     let all = topics.written.over_all(topics.store.state());
     if let Some(owner) = ownership::owner(topic, &all, &default) {

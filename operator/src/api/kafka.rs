@@ -1,3 +1,4 @@
+use bt_kafka::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,4 +10,13 @@ pub struct KafkaSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub bootstrap_servers: Option<String>,
+}
+
+impl KafkaSpec {
+    /// The connection of a resource: what its `spec.kafka` gives, the operator's own for the rest.
+    pub fn connection(given: Option<&Self>, default: &Connection) -> Connection {
+        given
+            .and_then(|kafka| kafka.bootstrap_servers.as_ref())
+            .map_or_else(|| default.clone(), Connection::plaintext)
+    }
 }

@@ -86,22 +86,24 @@ fn metadata(consumer: &TelemetryConsumer) -> ObjectMeta {
     }
 }
 
+/// What a pod listens on.
+fn ports(desired: &Desired) -> impl Iterator<Item = (&'static str, i32)> {
+    let metrics = (desired.sink == "prometheus").then_some(("metrics", METRICS_PORT));
+    std::iter::once(("http", HTTP_PORT)).chain(metrics)
+}
+
 fn service(consumer: &TelemetryConsumer, desired: &Desired) -> Service {
-    let port = |name: &str, port: i32| ServicePort {
+    let port = |(name, port): (&str, i32)| ServicePort {
         name: Some(name.into()),
         port,
         target_port: Some(IntOrString::String(name.into())),
         ..ServicePort::default()
     };
-    let mut ports = vec![port("http", HTTP_PORT)];
-    if desired.sink == "prometheus" {
-        ports.push(port("metrics", METRICS_PORT));
-    }
     Service {
         metadata: metadata(consumer),
         spec: Some(ServiceSpec {
             selector: Some(selector(&consumer.name_any())),
-            ports: Some(ports),
+            ports: Some(ports(desired).map(port).collect()),
             ..ServiceSpec::default()
         }),
         ..Service::default()
@@ -155,7 +157,7 @@ fn pod(name: &str, desired: &Desired) -> PodSpec {
         read_only: Some(true),
         ..VolumeMount::default()
     };
-    let port = |name: &str, port: i32| ContainerPort {
+    let port = |(name, port): (&str, i32)| ContainerPort {
         name: Some(name.into()),
         container_port: port,
         ..ContainerPort::default()
@@ -171,10 +173,6 @@ fn pod(name: &str, desired: &Desired) -> PodSpec {
         timeout_seconds: Some(3),
         ..Probe::default()
     };
-    let mut ports = vec![port("http", HTTP_PORT)];
-    if desired.sink == "prometheus" {
-        ports.push(port("metrics", METRICS_PORT));
-    }
     PodSpec {
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -201,7 +199,7 @@ fn pod(name: &str, desired: &Desired) -> PodSpec {
                     .chain([format!("{CONFIG_DIRECTORY}/{CONFIG_FILE}")])
                     .collect(),
             ),
-            ports: Some(ports),
+            ports: Some(ports(desired).map(port).collect()),
             liveness_probe: Some(probe("/healthz", 10, 3)),
             readiness_probe: Some(probe("/readyz", 2, 3)),
             resources: Some(desired.resources.clone().unwrap_or_else(default_resources)),

@@ -3,7 +3,7 @@ use bt_kafka::Connection;
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::ResourceExt;
 
-use crate::api::TelemetryConsumer;
+use crate::api::{KafkaSpec, TelemetryConsumer};
 use crate::settings::Settings;
 
 /// A spec that has been checked, with the operator's defaults filled in.
@@ -31,12 +31,7 @@ pub fn group_id(consumer: &TelemetryConsumer) -> String {
 
 /// The Kafka cluster of a resource.
 pub fn connection(consumer: &TelemetryConsumer, settings: &Settings) -> Connection {
-    consumer
-        .spec
-        .kafka
-        .as_ref()
-        .and_then(|kafka| kafka.bootstrap_servers.as_ref())
-        .map_or_else(|| settings.kafka(), Connection::plaintext)
+    KafkaSpec::connection(consumer.spec.kafka.as_ref(), &settings.kafka())
 }
 
 /// The configuration as the pods will get it, checked by the code that they check it with.

@@ -4,7 +4,7 @@ use bt_kafka::Connection;
 use kube::ResourceExt;
 use serde_json::Value;
 
-use crate::api::{AdoptionPolicy, DeletionPolicy, DriftPolicy, KafkaTopic, KafkaTopicSpec};
+use crate::api::{AdoptionPolicy, DeletionPolicy, DriftPolicy, KafkaSpec, KafkaTopic};
 
 /// A spec that has been checked, with the operator's defaults filled in.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +34,10 @@ pub enum Invalid {
 
 /// The topic that a resource speaks of, in which cluster: what two resources may not both own.
 pub fn identity(topic: &KafkaTopic, default: &Connection) -> (Connection, String) {
-    (connection(&topic.spec, default), name(topic))
+    (
+        KafkaSpec::connection(topic.spec.kafka.as_ref(), default),
+        name(topic),
+    )
 }
 
 pub fn validate(topic: &KafkaTopic, default: &Connection) -> Result<Desired, Invalid> {
@@ -60,7 +63,7 @@ pub fn validate(topic: &KafkaTopic, default: &Connection) -> Result<Desired, Inv
         }
     }
     Ok(Desired {
-        connection: connection(spec, default),
+        connection: KafkaSpec::connection(spec.kafka.as_ref(), default),
         name,
         partitions: spec.partitions,
         replicas: spec.replicas,
@@ -78,13 +81,6 @@ fn name(topic: &KafkaTopic) -> String {
         .topic_name
         .clone()
         .unwrap_or_else(|| topic.name_any())
-}
-
-fn connection(spec: &KafkaTopicSpec, default: &Connection) -> Connection {
-    spec.kafka
-        .as_ref()
-        .and_then(|kafka| kafka.bootstrap_servers.as_ref())
-        .map_or_else(|| default.clone(), Connection::plaintext)
 }
 
 /// A value as Kafka writes it; `None` for `null`.

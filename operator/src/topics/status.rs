@@ -108,7 +108,7 @@ struct TopicState {
 }
 
 impl Report {
-    fn plain(reason: Reason, message: String) -> Self {
+    pub fn plain(reason: Reason, message: String) -> Self {
         Self {
             reason,
             message,
@@ -118,10 +118,6 @@ impl Report {
             topic: None,
             disown: false,
         }
-    }
-
-    pub fn failed(reason: Reason, message: String) -> Self {
-        Self::plain(reason, message)
     }
 
     pub fn paused() -> Self {
