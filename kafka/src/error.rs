@@ -1,15 +1,28 @@
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-/// What Kafka, or the client on its way there, answered.
+/// What Kafka, or the client on its way there, answered. It is of one class at most.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{call}: {message}")]
 pub struct Error {
-    /// The Admin API call that failed, for example `CreateTopics`.
+    /// The Admin API call that failed, for example `CreateTopics`; `connect` where none was sent.
     pub call: &'static str,
     /// Kafka's error code, or one of librdkafka's own (negative) codes.
     pub code: Code,
     /// Kafka's own words where it sent some, else the code's description.
     pub message: String,
+}
+
+#[derive(PartialEq)]
+enum Class {
+    Unreachable,
+    Auth,
+    Tls,
+    Invalid,
+    Replication,
+    DeletionDisabled,
+    UnknownTopic,
+    TopicExists,
+    Other,
 }
 
 impl Error {
@@ -32,55 +45,81 @@ impl Error {
         Self::new(call, Code::OperationTimedOut, message)
     }
 
-    /// No broker answered: down, wrong address, unknown host or a network in between.
-    pub fn is_unreachable(&self) -> bool {
-        matches!(
-            self.code,
+    fn class(&self) -> Class {
+        match self.code {
             Code::OperationTimedOut
-                | Code::BrokerTransportFailure
-                | Code::AllBrokersDown
-                | Code::Resolve
-                | Code::RequestTimedOut
-                | Code::TimedOutQueue
-                | Code::BrokerNotAvailable
-                | Code::NotController
-                | Code::NetworkException
-        )
+            | Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::BadMessage
+            | Code::RequestTimedOut
+            | Code::TimedOutQueue
+            | Code::BrokerNotAvailable
+            | Code::NotController
+            | Code::NetworkException => Class::Unreachable,
+            Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::IllegalSASLState
+            | Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed => Class::Auth,
+            Code::SSL => Class::Tls,
+            Code::InvalidConfig
+            | Code::InvalidRequest
+            | Code::InvalidArgument
+            | Code::InvalidTopic
+            | Code::InvalidPartitions
+            | Code::InvalidReplicaAssignment
+            | Code::PolicyViolation => Class::Invalid,
+            Code::InvalidReplicationFactor => Class::Replication,
+            Code::TopicDeletionDisabled => Class::DeletionDisabled,
+            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
+                Class::UnknownTopic
+            }
+            Code::TopicAlreadyExists => Class::TopicExists,
+            _ => Class::Other,
+        }
     }
 
-    /// A broker answered, and refused the credentials or the certificate.
+    /// No broker answered, or none in time: down, wrong address, unknown host or a network in between.
+    pub fn is_unreachable(&self) -> bool {
+        self.class() == Class::Unreachable
+    }
+
+    /// A broker answered, and refused name or password, or does not authorize what was asked.
     pub fn is_auth(&self) -> bool {
-        matches!(
-            self.code,
-            Code::Authentication
-                | Code::SaslAuthenticationFailed
-                | Code::SSL
-                | Code::TopicAuthorizationFailed
-                | Code::ClusterAuthorizationFailed
-                | Code::GroupAuthorizationFailed
-        )
+        self.class() == Class::Auth
+    }
+
+    /// TLS could not be agreed on: one side does not trust the other's certificate or has none, or what is given as PEM is
+    /// none.
+    pub fn is_tls(&self) -> bool {
+        self.class() == Class::Tls
+    }
+
+    /// Kafka has no such name, value or count in its rules: sending it again is useless until the request changes.
+    pub fn is_invalid(&self) -> bool {
+        self.class() == Class::Invalid
+    }
+
+    /// The replication factor cannot be had: mostly more replicas than brokers that live.
+    pub fn is_replication(&self) -> bool {
+        self.class() == Class::Replication
+    }
+
+    /// The brokers' `delete.topic.enable` is false.
+    pub fn is_deletion_disabled(&self) -> bool {
+        self.class() == Class::DeletionDisabled
+    }
+
+    /// A topic of that name exists already.
+    pub fn is_topic_exists(&self) -> bool {
+        self.class() == Class::TopicExists
     }
 
     /// The topic does not exist.
     pub fn is_unknown_topic(&self) -> bool {
-        matches!(
-            self.code,
-            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition
-        )
-    }
-
-    /// Kafka has no such topic, value or count in its rules: sending it again is useless until the request changes.
-    pub fn is_invalid(&self) -> bool {
-        matches!(
-            self.code,
-            Code::InvalidConfig
-                | Code::InvalidRequest
-                | Code::InvalidArgument
-                | Code::InvalidTopic
-                | Code::InvalidPartitions
-                | Code::InvalidReplicationFactor
-                | Code::InvalidReplicaAssignment
-                | Code::PolicyViolation
-        )
+        self.class() == Class::UnknownTopic
     }
 }

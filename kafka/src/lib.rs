@@ -8,5 +8,5 @@ mod connection;
 mod error;
 
 pub use admin::{Admin, ConfigEntry, ConfigOp, ConfigSource, NewTopic, Offsets, Topic};
-pub use connection::Connection;
+pub use connection::{ClientCertificate, Connection, Mechanism, Sasl, Secret, Tls};
 pub use error::Error;

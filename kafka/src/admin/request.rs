@@ -1,41 +1,58 @@
-//! The life of one librdkafka Admin request: options, queue, wait, event.
+//! The life of one Admin request: objects, options, queue, wait, event.
 
-use std::ffi::{CStr, CString, c_char};
-use std::sync::PoisonError;
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::ffi::c_char;
+use std::time::{Duration, Instant};
 
 use rdkafka::error::{IsError, RDKafkaErrorCode};
 use rdkafka_sys as sys;
 
 use super::Admin;
+use super::native::{Owned, array, string};
+use super::session::Session;
 use crate::Error;
 
-/// A pointer that librdkafka gave to us, with the function that takes it back.
-pub(super) struct Owned<T> {
-    ptr: *mut T,
-    destroy: unsafe extern "C" fn(*mut T),
+/// How often a call that waits looks whether its connection was refused.
+const SLICE: Duration = Duration::from_millis(200);
+
+/// One of librdkafka's Admin requests: it is sent with objects of type `N`, and its result `R` is a list of `I`.
+pub(super) struct Request<N, R, I> {
+    /// Kafka's name of it.
+    pub(super) call: &'static str,
+    pub(super) op: sys::rd_kafka_admin_op_t,
+    pub(super) send: Sends<N>,
+    pub(super) result: unsafe extern "C" fn(*mut sys::rd_kafka_event_t) -> *const R,
+    pub(super) items: unsafe extern "C" fn(*const R, *mut usize) -> *mut *const I,
 }
 
-impl<T> Owned<T> {
-    pub(super) fn new(ptr: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Option<Self> {
-        (!ptr.is_null()).then_some(Self { ptr, destroy })
-    }
+type Client = *mut sys::rd_kafka_t;
+type NativeOptions = *const sys::rd_kafka_AdminOptions_t;
+type Queue = *mut sys::rd_kafka_queue_t;
 
-    pub(super) fn ptr(&self) -> *mut T {
-        self.ptr
-    }
+/// How a request takes its objects. It copies what it needs of them.
+pub(super) enum Sends<N> {
+    /// As an array with its length.
+    Each(unsafe extern "C" fn(Client, *mut *mut N, usize, NativeOptions, Queue)),
+    /// One at a time.
+    One(unsafe fn(Client, *mut N, NativeOptions, Queue)),
 }
 
-impl<T> Drop for Owned<T> {
-    fn drop(&mut self) {
-        // SAFETY: the pointer came from librdkafka with this destructor, and nobody else destroys it.
-        unsafe { (self.destroy)(self.ptr) }
-    }
-}
+/// One outcome for each of what was asked about, by name.
+pub(super) type Outcomes<T> = BTreeMap<String, Result<T, Error>>;
 
-/// The pointers of owned objects, as librdkafka's calls take them.
-pub(super) fn pointers<T>(owned: &[Owned<T>]) -> Vec<*mut T> {
-    owned.iter().map(Owned::ptr).collect()
+/// The objects that could be made; what is wrong with the others is their outcome, so that nothing else suffers.
+pub(super) fn made<N, T>(
+    tried: impl Iterator<Item = (String, Result<Owned<N>, Error>)>,
+    outcomes: &mut Outcomes<T>,
+) -> Vec<Owned<N>> {
+    let kept = tried.filter_map(|(name, object)| match object {
+        Ok(object) => Some(object),
+        Err(error) => {
+            outcomes.insert(name, Err(error));
+            None
+        }
+    });
+    kept.collect()
 }
 
 /// Which options a request carries besides its timeout.
@@ -48,190 +65,164 @@ pub(super) struct Options {
 }
 
 impl Admin {
-    /// Sends one request and waits for its event. `send` starts it; `read` takes what is wanted out of the event.
-    pub(super) fn request<T>(
+    /// Makes the objects, sends the request with them, waits for the answer and reads it. Nothing is sent for no objects. Both
+    /// `objects` and `read` add to what is returned.
+    ///
+    /// # Safety
+    /// All functions of the request, and its `op`, are those of one and the same call of librdkafka's.
+    pub(super) async unsafe fn ask<N, R, I, T>(
         &self,
-        call: &'static str,
+        request: Request<N, R, I>,
+        options: Options,
+        objects: impl FnOnce(&mut T) -> Vec<Owned<N>> + Send + 'static,
+        read: impl FnOnce(&[*const I], &mut T) -> Result<(), Error> + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        N: 'static,
+        R: 'static,
+        I: 'static,
+        T: Default + Send + 'static,
+    {
+        let admin = self.clone();
+        let call = move || {
+            let mut found = T::default();
+            let objects = objects(&mut found);
+            if objects.is_empty() {
+                return Ok(found);
+            }
+            let session = admin.session()?;
+            let started = Instant::now();
+            // SAFETY: by the caller's promise.
+            let answer = unsafe { admin.exchange(&session, &request, options, &objects) };
+            let answer = answer.and_then(|event| {
+                let mut count = 0;
+                // SAFETY: the event answers this request, so it has that result. What `read` makes of the items cannot
+                // outlive the event: it owns all that it has, pointers not being `Send`.
+                let items = unsafe {
+                    let result = (request.result)(event.ptr());
+                    array((request.items)(result, &mut count), count)
+                };
+                read(items, &mut found)
+            });
+            if let Some(told) = &admin.on_call {
+                told(request.call, answer.is_ok(), started.elapsed());
+            }
+            if answer.is_err() {
+                admin.close_lost(&session);
+            }
+            answer.map(|()| found)
+        };
+        tokio::task::spawn_blocking(call)
+            .await
+            .expect("an Admin call does not panic and is never aborted")
+    }
+
+    /// Sends one request and waits for its event.
+    ///
+    /// # Safety
+    /// As for [`Self::ask`].
+    unsafe fn exchange<N, R, I>(
+        &self,
+        session: &Session,
+        request: &Request<N, R, I>,
+        options: Options,
+        objects: &[Owned<N>],
+    ) -> Result<Owned<sys::rd_kafka_event_t>, Error> {
+        let mut raw: Vec<*mut N> = objects.iter().map(Owned::ptr).collect();
+        // SAFETY: the client, the options, the objects and the queue are alive during the calls.
+        let queue = unsafe {
+            let client = session.native();
+            let native = self.options(client, request.op, options);
+            let queue = Owned::new(sys::rd_kafka_queue_new(client), sys::rd_kafka_queue_destroy)
+                .expect("librdkafka makes queues");
+            match request.send {
+                Sends::Each(send) => send(
+                    client,
+                    raw.as_mut_ptr(),
+                    raw.len(),
+                    native.ptr(),
+                    queue.ptr(),
+                ),
+                Sends::One(send) => send(client, raw[0], native.ptr(), queue.ptr()),
+            }
+            queue
+        };
+        let Some(event) = self.wait(session, &queue)? else {
+            return Err(session.cause().unwrap_or_else(|| {
+                Error::new(
+                    request.call,
+                    RDKafkaErrorCode::OperationTimedOut,
+                    "no answer",
+                )
+            }));
+        };
+        // SAFETY: the event is alive.
+        let code = unsafe { sys::rd_kafka_event_error(event.ptr()) };
+        if code.is_error() {
+            // SAFETY: as above.
+            let message = unsafe { string(sys::rd_kafka_event_error_string(event.ptr())) };
+            let error = Error::new(request.call, code.into(), message);
+            // "Timed out" is what is left when the connection failed; why it failed is what helps.
+            let cause = session.cause().filter(|_| error.is_unreachable());
+            return Err(cause.unwrap_or(error));
+        }
+        session.answered();
+        Ok(event)
+    }
+
+    /// Waits for the request's event, which its own timeout makes come at the latest; none where it does not.
+    ///
+    /// # Errors
+    /// When the connection was refused meanwhile, so that no answer can come.
+    fn wait(
+        &self,
+        session: &Session,
+        queue: &Owned<sys::rd_kafka_queue_t>,
+    ) -> Result<Option<Owned<sys::rd_kafka_event_t>>, Error> {
+        // The margin is for the event to be queued.
+        let until = Instant::now() + self.timeout + Duration::from_secs(5);
+        let slice = SLICE.as_millis() as i32;
+        loop {
+            // SAFETY: the queue is alive.
+            let event = unsafe { sys::rd_kafka_queue_poll(queue.ptr(), slice) };
+            let event = Owned::new(event, sys::rd_kafka_event_destroy);
+            if event.is_some() || Instant::now() > until {
+                return Ok(event);
+            }
+            if let Some(refusal) = session.refusal() {
+                return Err(refusal);
+            }
+        }
+    }
+
+    /// The native options of a request.
+    ///
+    /// # Safety
+    /// The client is alive.
+    unsafe fn options(
+        &self,
+        client: Client,
         op: sys::rd_kafka_admin_op_t,
         options: Options,
-        send: impl FnOnce(
-            *mut sys::rd_kafka_t,
-            *const sys::rd_kafka_AdminOptions_t,
-            *mut sys::rd_kafka_queue_t,
-        ),
-        read: impl FnOnce(*mut sys::rd_kafka_event_t) -> T,
-    ) -> Result<T, Error> {
-        let client = self.client.native_ptr();
+    ) -> Owned<sys::rd_kafka_AdminOptions_t> {
         let millis = i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX);
         let mut text = [0 as c_char; 512];
-        // SAFETY: the client outlives the call; every pointer made here is owned and destroyed here.
-        let event = unsafe {
+        // SAFETY: by the caller's promise; the buffer is alive during the calls.
+        unsafe {
             let native = Owned::new(
                 sys::rd_kafka_AdminOptions_new(client, op),
                 sys::rd_kafka_AdminOptions_destroy,
             )
             .expect("librdkafka makes options for every operation");
-            sys::rd_kafka_AdminOptions_set_request_timeout(
-                native.ptr(),
-                millis,
-                text.as_mut_ptr(),
-                text.len(),
-            );
+            let (ptr, text, size) = (native.ptr(), text.as_mut_ptr(), text.len());
+            sys::rd_kafka_AdminOptions_set_request_timeout(ptr, millis, text, size);
             if options.validate_only {
-                sys::rd_kafka_AdminOptions_set_validate_only(
-                    native.ptr(),
-                    1,
-                    text.as_mut_ptr(),
-                    text.len(),
-                );
+                sys::rd_kafka_AdminOptions_set_validate_only(ptr, 1, text, size);
             }
             if options.await_completion {
-                sys::rd_kafka_AdminOptions_set_operation_timeout(
-                    native.ptr(),
-                    millis,
-                    text.as_mut_ptr(),
-                    text.len(),
-                );
+                sys::rd_kafka_AdminOptions_set_operation_timeout(ptr, millis, text, size);
             }
-            let queue = Owned::new(sys::rd_kafka_queue_new(client), sys::rd_kafka_queue_destroy)
-                .expect("librdkafka makes queues");
-            send(client, native.ptr(), queue.ptr());
-            // The request's own timeout comes first; the margin is for its event to be queued.
-            let event = sys::rd_kafka_queue_poll(queue.ptr(), millis.saturating_add(5_000));
-            Owned::new(event, sys::rd_kafka_event_destroy)
-        };
-        let cause = self.connection_error();
-        let Some(event) = event else {
-            return Err(cause.unwrap_or_else(|| {
-                Error::new(call, RDKafkaErrorCode::OperationTimedOut, "no answer")
-            }));
-        };
-        // SAFETY: the event is alive until the end of this function.
-        let code = unsafe { sys::rd_kafka_event_error(event.ptr()) };
-        if code.is_error() {
-            // SAFETY: as above.
-            let message = unsafe { string(sys::rd_kafka_event_error_string(event.ptr())) };
-            let error = Error::new(call, code.into(), message);
-            // "Timed out" is what is left when the connection failed; why it failed is what helps.
-            return Err(match cause {
-                Some(cause) if error.is_unreachable() => Error {
-                    message: format!("{} ({})", cause.message, error.message),
-                    ..cause
-                },
-                _ => error,
-            });
-        }
-        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        Ok(read(event.ptr()))
-    }
-
-    /// Empties the client's main queue, where librdkafka puts its log lines and connection errors; the last telling error
-    /// since the last success.
-    fn connection_error(&self) -> Option<Error> {
-        let mut found = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: the client is alive; the queue reference and each event are destroyed here.
-        unsafe {
-            let queue = Owned::new(
-                sys::rd_kafka_queue_get_main(self.client.native_ptr()),
-                sys::rd_kafka_queue_destroy,
-            )?;
-            let until = Instant::now() + std::time::Duration::from_millis(50);
-            while Instant::now() < until {
-                let Some(event) = Owned::new(
-                    sys::rd_kafka_queue_poll(queue.ptr(), 0),
-                    sys::rd_kafka_event_destroy,
-                ) else {
-                    break;
-                };
-                match sys::rd_kafka_event_type(event.ptr()) {
-                    sys::RD_KAFKA_EVENT_ERROR => {
-                        let error = Error::new(
-                            "connect",
-                            sys::rd_kafka_event_error(event.ptr()).into(),
-                            string(sys::rd_kafka_event_error_string(event.ptr())),
-                        );
-                        tracing::debug!(code = ?error.code, "{}", error.message);
-                        // "All brokers down" follows every failure and tells least.
-                        if found.is_none() || error.code != RDKafkaErrorCode::AllBrokersDown {
-                            *found = Some(error);
-                        }
-                    }
-                    sys::RD_KAFKA_EVENT_LOG => {
-                        let (mut facility, mut line, mut level) =
-                            (std::ptr::null(), std::ptr::null(), 0);
-                        sys::rd_kafka_event_log(event.ptr(), &mut facility, &mut line, &mut level);
-                        tracing::debug!(facility = string(facility), "{}", string(line));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        found.clone()
-    }
-}
-
-/// A C string of librdkafka's as our own; empty for null.
-///
-/// # Safety
-/// `text` is null or a valid C string.
-pub(super) unsafe fn string(text: *const c_char) -> String {
-    if text.is_null() {
-        return String::new();
-    }
-    // SAFETY: by the caller's promise.
-    unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned()
-}
-
-/// A string for librdkafka.
-///
-/// # Errors
-/// When it contains a NUL, which no name or value of Kafka's can.
-pub(super) fn c_string(call: &'static str, text: &str) -> Result<CString, Error> {
-    CString::new(text).map_err(|_| {
-        Error::new(
-            call,
-            RDKafkaErrorCode::InvalidArgument,
-            format!("{text:?} contains a NUL character"),
-        )
-    })
-}
-
-/// An array of librdkafka's as a slice of pointers.
-///
-/// # Safety
-/// `array` holds `count` valid pointers that live as long as the event that they came from, and `'a` does not outlive it.
-pub(super) unsafe fn array<'a, T>(array: *mut *const T, count: usize) -> &'a [*const T] {
-    if array.is_null() || count == 0 {
-        return &[];
-    }
-    // SAFETY: by the caller's promise.
-    unsafe { std::slice::from_raw_parts(array, count) }
-}
-
-/// An error object's outcome; null and "no error" are success.
-///
-/// # Safety
-/// `error` is null or a valid error object.
-pub(super) unsafe fn outcome(
-    call: &'static str,
-    error: *const sys::rd_kafka_error_t,
-) -> Result<(), Error> {
-    if error.is_null() {
-        return Ok(());
-    }
-    // SAFETY: by the caller's promise.
-    unsafe {
-        let code = sys::rd_kafka_error_code(error);
-        if code.is_error() {
-            Err(Error::new(
-                call,
-                code.into(),
-                string(sys::rd_kafka_error_string(error)),
-            ))
-        } else {
-            Ok(())
+            native
         }
     }
 }
