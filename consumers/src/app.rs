@@ -86,7 +86,7 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
     let client_id = config.consumer.replace('/', ".");
     let (acks, receiver) = ack_channel();
     let dead_letters = DeadLetters::new(
-        &config.kafka,
+        &config.kafka.connection(),
         &format!("{client_id}-dead-letters"),
         &config.dead_letter_topic,
         &config.consumer,
@@ -96,7 +96,7 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
     .map_err(PipelineError::from)?;
     let (sink, max_in_flight) = sink(&config, ports, acks, &dead_letters, &stats).await?;
     let settings = Settings {
-        kafka: config.kafka,
+        kafka: config.kafka.connection(),
         client_id,
         group_id: config.group_id,
         topics: config.topics,

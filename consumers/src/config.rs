@@ -21,7 +21,7 @@ pub struct Config {
     /// The consumer's name as `namespace/name`, for logs and client ids.
     pub consumer: String,
     /// The Kafka cluster.
-    pub kafka: Connection,
+    pub kafka: Kafka,
     /// Kafka's `group.id`.
     pub group_id: String,
     /// The topics to consume, 1 to 64.
@@ -33,6 +33,21 @@ pub struct Config {
     pub dead_letter_topic: String,
     /// Where events are carried to.
     pub sink: Sink,
+}
+
+/// How to reach the Kafka cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Kafka {
+    /// Comma-separated `host:port` pairs to find the cluster by.
+    pub bootstrap_servers: String,
+}
+
+impl Kafka {
+    /// The connection.
+    pub fn connection(&self) -> Connection {
+        Connection::plaintext(&self.bootstrap_servers)
+    }
 }
 
 /// Where a group starts in a partition that it has no committed offset for.

@@ -12,7 +12,7 @@ pub use conditions::{Condition, set_condition};
 pub use consumer::{
     Lag, Sink, TelemetryConsumer, TelemetryConsumerSpec, TelemetryConsumerStatus, TopicLag,
 };
-pub use kafka::KafkaSpec;
+pub use kafka::{KafkaSpec, SaslSpec, SecretKeyRef, SecretRef, TlsSpec};
 pub use topic::{
     AdoptionPolicy, DeletionPolicy, Drift, DriftPolicy, KafkaTopic, KafkaTopicSpec,
     KafkaTopicStatus,

@@ -2,11 +2,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bt_kafka::{Admin, Connection, Error};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
+use crate::clusters::Clusters;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 
@@ -21,8 +21,9 @@ pub struct Context {
     pub settings: Settings,
     /// The operator's own metrics.
     pub metrics: Metrics,
+    /// The clients of the Kafka clusters.
+    pub clusters: Clusters,
     recorder: Recorder,
-    admins: Mutex<HashMap<Connection, Admin>>,
     failures: Mutex<HashMap<String, u32>>,
 }
 
@@ -34,23 +35,12 @@ impl Context {
         };
         Self {
             recorder: Recorder::new(client.clone(), reporter),
+            clusters: Clusters::new(client.clone(), metrics.clone()),
             client,
             settings,
             metrics,
-            admins: Mutex::default(),
             failures: Mutex::default(),
         }
-    }
-
-    /// The one client of a Kafka cluster, made when first asked for.
-    pub fn admin(&self, connection: &Connection) -> Result<Admin, Error> {
-        let mut admins = self.admins.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(admin) = admins.get(connection) {
-            return Ok(admin.clone());
-        }
-        let admin = Admin::new(connection, MANAGER)?;
-        admins.insert(connection.clone(), admin.clone());
-        Ok(admin)
     }
 
     /// Publishes an Event about a resource, and logs it. A lost Event is logged, never an error: the status says the same.
@@ -62,16 +52,7 @@ impl Context {
         action: &str,
         note: impl Into<String>,
     ) {
-        let mut note = note.into();
-        // The API refuses notes of more than 1 kB.
-        if note.len() > 1000 {
-            let end = (0..=997)
-                .rev()
-                .find(|end| note.is_char_boundary(*end))
-                .unwrap_or(0);
-            note.truncate(end);
-            note.push_str("...");
-        }
+        let note = cut(note.into());
         let name = about.name.as_deref().unwrap_or_default();
         let namespace = about.namespace.as_deref().unwrap_or_default();
         let kind = about.kind.as_deref().unwrap_or_default();
@@ -83,7 +64,29 @@ impl Context {
             action: action.into(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, about).await {
+        let mut outcome = self.recorder.publish(&event, about).await;
+        if let Err(kube::Error::Api(status)) = &outcome
+            && status.code == 403
+            && type_ == EventType::Warning
+        {
+            // A namespace that is being deleted takes no Events. Those about the namespace itself are kept in `default`.
+            let whole = ObjectReference {
+                api_version: Some("v1".into()),
+                kind: Some("Namespace".into()),
+                name: Some(namespace.into()),
+                ..ObjectReference::default()
+            };
+            let note = format!(
+                "{kind} {name}: {}",
+                event.note.as_deref().unwrap_or_default()
+            );
+            let event = Event {
+                note: Some(cut(note)),
+                ..event
+            };
+            outcome = self.recorder.publish(&event, &whole).await;
+        }
+        if let Err(error) = outcome {
             tracing::warn!(%error, reason, "an Event could not be published");
         }
     }
@@ -104,4 +107,17 @@ impl Context {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(object);
     }
+}
+
+/// A note that the API takes: it refuses those of more than 1 kB.
+fn cut(mut note: String) -> String {
+    if note.len() > 1000 {
+        let end = (0..=997)
+            .rev()
+            .find(|end| note.is_char_boundary(*end))
+            .unwrap_or(0);
+        note.truncate(end);
+        note.push_str("...");
+    }
+    note
 }

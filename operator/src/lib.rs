@@ -5,6 +5,7 @@
 
 pub mod api;
 
+mod clusters;
 mod consumers;
 mod context;
 mod crds;

@@ -1,9 +1,12 @@
 //! The operator's own metrics, `bt_operator_…`.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
+use prometheus::core::Collector;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// The operator's own metrics. No label grows with the number of resources.
@@ -13,45 +16,96 @@ pub struct Metrics {
     reconciles: IntCounterVec,
     durations: HistogramVec,
     leader: IntGauge,
+    queue: IntGauge,
+    batches: Histogram,
+    calls: HistogramVec,
+    clients: IntGauge,
+    topics: IntGaugeVec,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let reconciles = IntCounterVec::new(
-            Opts::new(
-                "bt_operator_reconciles_total",
-                "Reconciles by kind and outcome",
-            ),
-            &["kind", "outcome"],
-        )
-        .expect("the name and labels are valid");
-        let durations = HistogramVec::new(
-            HistogramOpts::new(
-                "bt_operator_reconcile_duration_seconds",
-                "Duration of reconciles by kind",
-            ),
-            &["kind"],
-        )
-        .expect("the name and labels are valid");
-        let leader = IntGauge::new("bt_operator_leader", "1 while this replica holds the Lease")
-            .expect("the name is valid");
         let registry = Registry::new();
-        for collector in [
-            Box::new(reconciles.clone()) as Box<dyn prometheus::core::Collector>,
-            Box::new(durations.clone()),
-            Box::new(leader.clone()),
-        ] {
-            registry
-                .register(collector)
-                .expect("each name is registered once");
-        }
         Self {
+            reconciles: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "bt_operator_reconciles_total",
+                        "Reconciles by kind and outcome",
+                    ),
+                    &["kind", "outcome"],
+                ),
+            ),
+            durations: register(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        "bt_operator_reconcile_duration_seconds",
+                        "Duration of reconciles by kind; of a batch of topics for each topic in it",
+                    ),
+                    &["kind"],
+                ),
+            ),
+            leader: register(
+                &registry,
+                IntGauge::new("bt_operator_leader", "1 while this replica holds the Lease"),
+            ),
+            queue: register(
+                &registry,
+                IntGauge::new(
+                    "bt_operator_topic_queue_depth",
+                    "KafkaTopics that wait for their turn",
+                ),
+            ),
+            batches: register(
+                &registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "bt_operator_topic_batch_size",
+                        "KafkaTopics reconciled together",
+                    )
+                    .buckets(vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]),
+                ),
+            ),
+            calls: register(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        "bt_operator_kafka_admin_call_duration_seconds",
+                        "Duration of Kafka Admin API calls by call and outcome",
+                    ),
+                    &["call", "outcome"],
+                ),
+            ),
+            clients: register(
+                &registry,
+                IntGauge::new(
+                    "bt_operator_kafka_clients",
+                    "Open Kafka clients: one a distinct connection",
+                ),
+            ),
+            topics: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "bt_operator_topics",
+                        "KafkaTopics by their condition Ready and its reason",
+                    ),
+                    &["ready", "reason"],
+                ),
+            ),
             registry,
-            reconciles,
-            durations,
-            leader,
         }
     }
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
+    let collector = made.expect("the name and labels are valid");
+    registry
+        .register(Box::new(collector.clone()))
+        .expect("each name is registered once");
+    collector
 }
 
 impl Metrics {
@@ -69,6 +123,39 @@ impl Metrics {
         self.leader.set(leader.into());
     }
 
+    /// Says how many topics wait.
+    pub fn set_queue_depth(&self, waiting: usize) {
+        self.queue.set(number(waiting));
+    }
+
+    /// Counts a batch of topics.
+    pub fn batch(&self, topics: usize) {
+        self.batches.observe(topics as f64);
+    }
+
+    /// Counts one call of Kafka's Admin API.
+    pub fn admin_call(&self, call: &str, succeeded: bool, duration: Duration) {
+        let outcome = if succeeded { "ok" } else { "error" };
+        self.calls
+            .with_label_values(&[call, outcome])
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Says how many Kafka clients are open.
+    pub fn set_kafka_clients(&self, open: usize) {
+        self.clients.set(number(open));
+    }
+
+    /// Says how many topics there are by `Ready`'s status and reason.
+    pub fn set_topics(&self, counts: &BTreeMap<(String, String), usize>) {
+        self.topics.reset();
+        for ((ready, reason), count) in counts {
+            self.topics
+                .with_label_values(&[ready, reason])
+                .set(number(*count));
+        }
+    }
+
     /// All metrics in Prometheus' text format.
     pub fn render(&self) -> String {
         TextEncoder::new()
@@ -77,7 +164,12 @@ impl Metrics {
     }
 }
 
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 /// One reconcile being measured.
+#[derive(Clone, Copy)]
 pub struct Reconcile<'a> {
     metrics: &'a Metrics,
     kind: &'static str,

@@ -1,7 +1,5 @@
 use std::time::Duration;
 
-use bt_kafka::Connection;
-
 /// The operator's own configuration, from its environment (the chart sets it).
 #[derive(Debug, Clone, clap::Args)]
 pub struct Settings {
@@ -52,11 +50,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The Kafka cluster of resources that name none.
-    pub fn kafka(&self) -> Connection {
-        Connection::plaintext(&self.kafka_bootstrap)
-    }
-
     /// Time between two looks at a topic in sync.
     pub fn resync(&self) -> Duration {
         Duration::from_secs(self.resync_seconds.max(1))

@@ -21,6 +21,12 @@ use super::{Condition, KafkaSpec};
     status = "KafkaTopicStatus",
     derive = "PartialEq",
     doc = "A Kafka topic: made, adopted, altered and, where the policy says so, deleted by the operator.",
+    validation = Rule::new("has(self.spec.topicName) || size(self.metadata.name) <= 249")
+        .message("the resource's name is the topic's, and a topic's name has at most 249 characters: set spec.topicName, or use a shorter name"),
+    validation = Rule::new(
+        "!has(self.spec.partitions) || (has(oldSelf.spec.partitions) && self.spec.partitions >= oldSelf.spec.partitions) \
+         || !has(self.status) || !has(self.status.topicId) || !has(self.status.partitions) || self.spec.partitions >= self.status.partitions"
+    ).message("spec.partitions is less than the topic has (status.partitions), and Kafka cannot take any away: leave it as it is, or make a new topic and move the data"),
     printcolumn(name = "Topic", type_ = "string", json_path = ".status.topicName"),
     printcolumn(
         name = "Partitions",
@@ -38,7 +44,7 @@ use super::{Condition, KafkaSpec};
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
     ),
-    printcolumn(name = "Drift", type_ = "string", json_path = ".status.drift[*].key"),
+    printcolumn(name = "Drift", type_ = "string", json_path = ".status.driftSummary"),
     printcolumn(
         name = "Age",
         type_ = "date",
@@ -46,6 +52,8 @@ use super::{Condition, KafkaSpec};
     )
 )]
 #[x_kube(
+    validation = Rule::new("!has(self.topicName) || (self.topicName != '.' && self.topicName != '..')")
+        .message("Kafka allows neither \".\" nor \"..\" as a topic's name"),
     validation = Rule::new("has(self.topicName) == has(oldSelf.topicName) && (!has(self.topicName) || self.topicName == oldSelf.topicName)")
         .message("topicName cannot be changed: a topic has no rename in Kafka; make another KafkaTopic and move the data")
 )]
@@ -150,7 +158,10 @@ pub struct KafkaTopicStatus {
     /// Where Kafka differs from the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
-    /// What would be changed, where policy or an error keeps it from being done.
+    /// The keys that differ, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift_summary: Option<String>,
+    /// What will be changed, or would be where policy or an error keeps it from being done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plan: Vec<String>,
     /// Conditions; `Ready` is the summary.

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bt_consumers::config::StartFrom;
-use bt_kafka::{Admin, Connection, Error, Offsets};
+use bt_kafka::{Admin, Offsets};
 use kube::runtime::reflector::Store;
 
-use super::desired::{connection, group_id};
+use super::desired::{cluster, group_id};
 use super::key;
 use crate::api::{Lag, TelemetryConsumer, TopicLag};
+use crate::clusters::{Cluster, Unconnected};
 use crate::context::Context;
 
 /// The last reading of one consumer.
@@ -55,15 +56,15 @@ impl LagReader {
             let consumers = store.state();
             let alive: BTreeSet<String> = consumers.iter().map(|consumer| key(consumer)).collect();
             self.lock().retain(|key, _| alive.contains(key));
-            let mut clusters: HashMap<Connection, Vec<Arc<TelemetryConsumer>>> = HashMap::new();
+            let mut clusters: HashMap<Cluster, Vec<Arc<TelemetryConsumer>>> = HashMap::new();
             for consumer in consumers {
-                let connection = connection(&consumer, &context.settings);
-                clusters.entry(connection).or_default().push(consumer);
+                let cluster = cluster(&consumer, &context.settings);
+                clusters.entry(cluster).or_default().push(consumer);
             }
             // Clusters beside each other: one that does not answer holds up no other.
-            let reads = clusters.into_iter().map(|(connection, consumers)| {
+            let reads = clusters.into_iter().map(|(cluster, consumers)| {
                 let (reader, context) = (self.clone(), context.clone());
-                async move { reader.read_cluster(&context, &connection, &consumers).await }
+                async move { reader.read_cluster(&context, &cluster, &consumers).await }
             });
             futures::future::join_all(reads).await;
         }
@@ -72,18 +73,18 @@ impl LagReader {
     async fn read_cluster(
         &self,
         context: &Context,
-        connection: &Connection,
+        cluster: &Cluster,
         consumers: &[Arc<TelemetryConsumer>],
     ) {
-        let cluster = async {
-            let admin = context.admin(connection)?;
-            let cluster = Cluster::read(&admin, consumers).await?;
-            Ok::<_, Error>((admin, cluster))
+        let read = async {
+            let admin = context.clusters.connect(cluster).await?;
+            let state = State::read(&admin, consumers).await?;
+            Ok::<_, Unconnected>((admin, state))
         };
-        let (admin, cluster) = match cluster.await {
+        let (admin, state) = match read.await {
             Ok(read) => read,
             Err(error) => {
-                tracing::warn!(kafka = connection.bootstrap_servers, %error, "lag is unknown");
+                tracing::warn!(kafka = cluster.bootstrap_servers, %error, "lag is unknown");
                 let mut readings = self.lock();
                 for consumer in consumers {
                     readings.remove(&key(consumer));
@@ -111,7 +112,7 @@ impl LagReader {
                 lag: lag(
                     &consumer.spec.topics,
                     consumer.spec.start_from,
-                    &cluster,
+                    &state,
                     &committed,
                 ),
                 rate,
@@ -124,14 +125,17 @@ impl LagReader {
 }
 
 /// What a cluster says of the topics that its consumers carry.
-struct Cluster {
+struct State {
     partitions: BTreeMap<String, i32>,
     starts: Offsets,
     ends: Offsets,
 }
 
-impl Cluster {
-    async fn read(admin: &Admin, consumers: &[Arc<TelemetryConsumer>]) -> Result<Self, Error> {
+impl State {
+    async fn read(
+        admin: &Admin,
+        consumers: &[Arc<TelemetryConsumer>],
+    ) -> Result<Self, bt_kafka::Error> {
         let topics: BTreeSet<&str> = consumers
             .iter()
             .flat_map(|consumer| &consumer.spec.topics)
@@ -160,19 +164,16 @@ impl Cluster {
 fn lag(
     topics: &[String],
     start_from: StartFrom,
-    cluster: &Cluster,
+    state: &State,
     committed: &Offsets,
 ) -> Option<Lag> {
     let mut lag = Lag::default();
     for topic in topics {
-        let partitions = *cluster.partitions.get(topic)?;
+        let partitions = *state.partitions.get(topic)?;
         let mut of_topic = 0;
         for partition in 0..partitions {
             let partition = (topic.clone(), partition);
-            let (start, end) = (
-                *cluster.starts.get(&partition)?,
-                *cluster.ends.get(&partition)?,
-            );
+            let (start, end) = (*state.starts.get(&partition)?, *state.ends.get(&partition)?);
             of_topic += partition_lag(start, end, committed.get(&partition).copied(), start_from);
         }
         lag.total += of_topic;
@@ -228,19 +229,19 @@ mod tests {
 
     #[test]
     fn a_partition_that_is_not_known_makes_the_lag_unknown() {
-        let cluster = Cluster {
+        let state = State {
             partitions: BTreeMap::from([("t".into(), 2)]),
             starts: Offsets::from([(("t".into(), 0), 0), (("t".into(), 1), 0)]),
             ends: Offsets::from([(("t".into(), 0), 5)]),
         };
         let topics = ["t".to_owned()];
         assert_eq!(
-            lag(&topics, StartFrom::Earliest, &cluster, &Offsets::new()),
+            lag(&topics, StartFrom::Earliest, &state, &Offsets::new()),
             None
         );
-        let known = Cluster {
-            ends: cluster.starts.keys().map(|p| (p.clone(), 5)).collect(),
-            ..cluster
+        let known = State {
+            ends: state.starts.keys().map(|p| (p.clone(), 5)).collect(),
+            ..state
         };
         let found = lag(&topics, StartFrom::Earliest, &known, &Offsets::new()).expect("known");
         assert_eq!((found.total, found.topics[0].partitions), (10, 2));

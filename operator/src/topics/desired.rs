@@ -1,15 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use bt_kafka::Connection;
 use kube::ResourceExt;
 use serde_json::Value;
 
-use crate::api::{AdoptionPolicy, DeletionPolicy, DriftPolicy, KafkaSpec, KafkaTopic};
+use crate::api::{AdoptionPolicy, DeletionPolicy, DriftPolicy, KafkaTopic};
 
 /// A spec that has been checked, with the operator's defaults filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Desired {
-    pub connection: Connection,
     pub name: String,
     pub partitions: Option<i32>,
     pub replicas: Option<i32>,
@@ -32,15 +30,7 @@ pub enum Invalid {
     Name(String),
 }
 
-/// The topic that a resource speaks of, in which cluster: what two resources may not both own.
-pub fn identity(topic: &KafkaTopic, default: &Connection) -> (Connection, String) {
-    (
-        KafkaSpec::connection(topic.spec.kafka.as_ref(), default),
-        name(topic),
-    )
-}
-
-pub fn validate(topic: &KafkaTopic, default: &Connection) -> Result<Desired, Invalid> {
+pub fn validate(topic: &KafkaTopic) -> Result<Desired, Invalid> {
     let spec = &topic.spec;
     let name = name(topic);
     if name == "." || name == ".." {
@@ -63,7 +53,6 @@ pub fn validate(topic: &KafkaTopic, default: &Connection) -> Result<Desired, Inv
         }
     }
     Ok(Desired {
-        connection: KafkaSpec::connection(spec.kafka.as_ref(), default),
         name,
         partitions: spec.partitions,
         replicas: spec.replicas,
@@ -75,7 +64,8 @@ pub fn validate(topic: &KafkaTopic, default: &Connection) -> Result<Desired, Inv
     })
 }
 
-fn name(topic: &KafkaTopic) -> String {
+/// The topic's name in Kafka.
+pub fn name(topic: &KafkaTopic) -> String {
     topic
         .spec
         .topic_name
@@ -114,11 +104,7 @@ mod tests {
     fn values_are_written_as_kafka_writes_them() {
         let config =
             json!({"a": "x", "b": 604_800_000, "c": 6.048e8, "d": 0.5, "e": true, "f": null});
-        let desired = validate(
-            &topic(json!({ "config": config })),
-            &Connection::plaintext("k:1"),
-        )
-        .expect("valid");
+        let desired = validate(&topic(json!({ "config": config }))).expect("valid");
         let values: Vec<_> = desired
             .config
             .iter()
@@ -141,7 +127,7 @@ mod tests {
     #[test]
     fn a_list_is_refused_with_its_key() {
         let spec = json!({"config": {"cleanup.policy": ["compact"]}});
-        let error = validate(&topic(spec), &Connection::plaintext("k:1")).expect_err("refused");
+        let error = validate(&topic(spec)).expect_err("refused");
         assert!(error.to_string().contains("cleanup.policy"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use bt_kafka::{ConfigOp, ConfigSource, NewTopic};
 
 use super::desired::Desired;
 use super::observe::Observed;
-use super::status::Reason;
+use super::report::Reason;
 use crate::api::{AdoptionPolicy, Drift, DriftPolicy, KafkaTopic};
 
 /// How the step begins that makes a topic.
@@ -29,7 +29,7 @@ impl Remembered {
             .map_or_else(Self::default, |status| Self {
                 topic_id: status.topic_id.clone(),
                 managed: status.managed_config.clone(),
-                creating: super::status::is_creating(status),
+                creating: super::report::is_creating(status),
             })
     }
 }
@@ -61,7 +61,7 @@ pub struct Plan {
     pub drift: Vec<Drift>,
     /// What the spec asks for and cannot have.
     pub impossible: Vec<(Reason, String)>,
-    /// Whether the steps are carried out, or only told.
+    /// Whether policy lets differences be set right.
     pub enforce: bool,
 }
 
@@ -225,6 +225,11 @@ fn difference(key: &str, want: impl ToString, have: impl ToString) -> Drift {
 }
 
 impl Plan {
+    /// Whether the steps are carried out, or only told. A topic that never was is made whatever the drift policy.
+    pub fn acts(&self) -> bool {
+        self.enforce || matches!(self.verdict, Verdict::Create(_))
+    }
+
     /// The steps in words, for `status.plan` and Events.
     pub fn steps(&self) -> Vec<String> {
         let made = match &self.verdict {
@@ -250,5 +255,7 @@ impl Plan {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

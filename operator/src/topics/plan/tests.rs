@@ -1,13 +1,12 @@
 use std::collections::BTreeSet;
 
-use bt_kafka::{ConfigEntry, Connection, Topic};
+use bt_kafka::{ConfigEntry, Topic};
 
 use super::*;
 use crate::api::DeletionPolicy;
 
 fn desired(config: &[(&str, &str)]) -> Desired {
     Desired {
-        connection: Connection::plaintext("kafka:9092"),
         name: "orders".into(),
         partitions: Some(3),
         replicas: Some(1),
