@@ -22,6 +22,12 @@ up:
 test:
     @dev/test.sh
 
+# Measure on a cluster of its own (KEEP=1 keeps it for the next run): everything, or e.g. `bench topics --topics 1000`
+[group('main')]
+[no-exit-message]
+bench *args:
+    @dev/bench.sh {{ args }}
+
 # What needs no cluster: formatting, lints, unit tests, chart, CRDs, scripts
 [group('main')]
 [no-exit-message]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The kind cluster $BT_CLUSTER (default bt-monitoring):
 #   cluster.sh up              create it, or start it where it is stopped; one that does not get healthy is made anew
-#   cluster.sh config          the configuration it is created with (the cluster bt-e2e: every host port 10000 higher)
+#   cluster.sh config          the configuration it is created with (host ports as host_port says)
 #   cluster.sh load IMAGE...   images of this machine's Docker into it
 #   cluster.sh stop | delete
 . "$(dirname "$0")/lib.sh"

@@ -173,8 +173,14 @@ stack_images() {
 }
 
 # --- the cluster ------------------------------------------------------------------------------------------------------------
-# host_port PORT: where a port of kind-config.yaml is on this machine; every other cluster has them 10000 higher.
-host_port() { [ "$CLUSTER" = bt-monitoring ] && echo "$1" || echo $(($1 + 10000)); }
+# host_port PORT: where a port of kind-config.yaml is on this machine; further clusters have them that much higher.
+host_port() {
+  case $CLUSTER in
+    bt-monitoring) echo "$1" ;;
+    bt-bench) echo $(($1 + 15000)) ;;
+    *) echo $(($1 + 10000)) ;;
+  esac
+}
 
 kc() { kubectl --context "kind-$CLUSTER" --namespace "$NAMESPACE" "$@"; }
 hm() { helm --kube-context "kind-$CLUSTER" --namespace "$NAMESPACE" "$@"; }
