@@ -20,7 +20,7 @@ finish() {
     else step "cluster bt-e2e: deleted" "$ROOT/dev/cluster.sh" delete; fi
   fi
   say ""
-  closing_lines "unit tests" "Python SDK, without a broker" "Python SDK, on the broker" "kind tests"
+  closing_lines "unit tests" "Python SDK, without a broker" "Python SDK, on the broker" "Kafka administration, on the broker" "kind tests"
   if [ "$code" = 0 ]; then say "all tests passed ($((SECONDS / 60)) min $((SECONDS % 60)) s)"; else say "FAILED (exit code $code)"; fi
   exit "$code"
 }
@@ -58,4 +58,5 @@ E2E_PYTHON=$("$ROOT/dev/python.sh")
 # A failure shows its reasons; where in the code they were wrapped helps nobody.
 export E2E_KAFKA E2E_PROMETHEUS E2E_SEARCH E2E_PYTHON RUST_LIB_BACKTRACE=0
 step "Python SDK, on the broker" broker_tests
+step "Kafka administration, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" cargo test -p bt-kafka --features broker --locked
 live_step "kind tests" cargo test -p e2e --features kind --locked -- --test-threads=1

@@ -45,6 +45,15 @@ impl Cluster {
         .await
     }
 
+    /// `kubectl apply --server-side` of a manifest: unlike without, a `null` in it is kept.
+    ///
+    /// # Errors
+    /// When it is refused, with the API server's words.
+    pub async fn apply_server_side(&self, namespace: &str, manifest: &str) -> Result<String> {
+        let args = ["apply", "--server-side", "-n", namespace, "-f", "-"];
+        run("kubectl", &args, Some(manifest)).await
+    }
+
     /// Runs helm; what it printed.
     ///
     /// # Errors

@@ -10,12 +10,12 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientConfig, TopicPartitionList};
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Kafka itself, by clients of the tests' own: nothing here is the code under test.
 pub struct Kafka {
     config: ClientConfig,
-    admin: AdminClient<DefaultClientContext>,
+    pub(crate) admin: AdminClient<DefaultClientContext>,
     reader: BaseConsumer,
     producer: FutureProducer,
 }
@@ -89,9 +89,20 @@ impl Kafka {
     /// # Errors
     /// When Kafka does not answer.
     pub fn exists(&self, topic: &str) -> Result<bool> {
+        Ok(self.all_topics()?.contains_key(topic))
+    }
+
+    /// All topics with the number of their partitions.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn all_topics(&self) -> Result<BTreeMap<String, usize>> {
         // Of all topics: asking for one by name would be answered from the client's memory for a while.
         let metadata = self.reader.fetch_metadata(None, TIMEOUT)?;
-        Ok(metadata.topics().iter().any(|found| found.name() == topic))
+        let topics = metadata.topics().iter();
+        Ok(topics
+            .map(|topic| (topic.name().to_owned(), topic.partitions().len()))
+            .collect())
     }
 
     /// A topic's setting in force.

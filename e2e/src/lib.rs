@@ -6,8 +6,14 @@
 
 mod cluster;
 mod kafka;
+mod operator;
+mod outside;
 mod prometheus;
+mod random;
 mod search;
+mod second_kafka;
+mod tools;
+mod topics;
 mod traffic;
 mod wait;
 
@@ -20,8 +26,13 @@ use futures::FutureExt;
 
 pub use cluster::{Cluster, condition, is_ready};
 pub use kafka::{Kafka, Member, Record};
+pub use operator::OPERATOR;
 pub use prometheus::{Prometheus, Sample};
+pub use random::Random;
 pub use search::{Search, exactly_once};
+pub use second_kafka::SecondKafka;
+pub use tools::Described;
+pub use topics::{Said, ktopic};
 pub use traffic::{Sent, Steady, Traffic};
 pub use wait::{eventually, seconds};
 
@@ -86,7 +97,13 @@ pub async fn scenario(test: impl AsyncFnOnce(&E2e) -> Result<()>) -> Result<()> 
     if std::env::var_os("E2E_KEEP").is_none() {
         for name in &namespaces {
             e2e.cluster
-                .kubectl(&["delete", "namespace", name, "--wait=false"])
+                .kubectl(&[
+                    "delete",
+                    "namespace",
+                    name,
+                    "--wait=false",
+                    "--ignore-not-found",
+                ])
                 .await?;
         }
     }

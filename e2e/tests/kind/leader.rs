@@ -1,12 +1,9 @@
 //! Two operators, of which one works.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{API_VERSION, DEFAULT, E2e, eventually, scenario, seconds};
-use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, ResourceExt};
+use e2e::{DEFAULT, E2e, OPERATOR, eventually, ktopic, scenario, seconds};
+use kube::ResourceExt;
 use tokio::time::Instant;
-
-const LABELS: &str = "app.kubernetes.io/name=bt-operator";
 
 #[tokio::test]
 async fn when_the_leader_is_deleted_the_other_operator_takes_over() -> Result<()> {
@@ -20,25 +17,9 @@ async fn when_the_leader_is_deleted_the_other_operator_takes_over() -> Result<()
 }
 
 async fn fail_over(e2e: &E2e, namespace: &str, how: &[&str]) -> Result<()> {
-    eventually("two operators are ready", seconds(120), async || {
-        let pods = e2e.cluster.pods(DEFAULT, LABELS).await?;
-        ensure!(pods.len() == 2, "{} pods", pods.len());
-        let ready = e2e
-            .cluster
-            .kubectl(&[
-                "get",
-                "deployment",
-                "bt-operator",
-                "-o",
-                "jsonpath={.status.readyReplicas}",
-            ])
-            .await?;
-        ensure!(ready == "2", "{ready:?} are ready");
-        Ok(())
-    })
-    .await?;
-    let leader = holder(e2e).await?;
-    let pods = e2e.cluster.pods(DEFAULT, LABELS).await?;
+    e2e.cluster.operator_has(2).await?;
+    let leader = e2e.cluster.lease_holder().await?;
+    let pods = e2e.cluster.pods(DEFAULT, OPERATOR).await?;
     let is_leader = |name: &String| leader.contains(name.as_str());
     let pod = pods.iter().map(ResourceExt::name_any).find(is_leader);
     let pod =
@@ -49,15 +30,13 @@ async fn fail_over(e2e: &E2e, namespace: &str, how: &[&str]) -> Result<()> {
         .kubectl(&[&["delete", "pod", &pod, "--wait=false"], how].concat())
         .await?;
     let name = format!("e2e.leader.{}.{}", e2e.run, how.len());
-    let topic = format!(
-        "apiVersion: {API_VERSION}\nkind: KafkaTopic\nmetadata: {{name: {name}}}\nspec: {{partitions: 1, replicas: 1}}\n"
-    );
+    let topic = ktopic(&name, "{partitions: 1, replicas: 1}");
     e2e.cluster.apply(namespace, &topic).await?;
     let next = eventually(
         "another operator holds the Lease",
         seconds(15),
         async || {
-            let next = holder(e2e).await?;
+            let next = e2e.cluster.lease_holder().await?;
             ensure!(!next.is_empty() && next != leader, "it is still {leader}");
             Ok(next)
         },
@@ -70,19 +49,10 @@ async fn fail_over(e2e: &E2e, namespace: &str, how: &[&str]) -> Result<()> {
     );
     e2e.cluster.topic_is_ready(namespace, &name).await?;
     ensure!(e2e.kafka.exists(&name)?, "the topic is not in Kafka");
-    let pods = e2e.cluster.pods(DEFAULT, LABELS).await?;
+    let pods = e2e.cluster.pods(DEFAULT, OPERATOR).await?;
     ensure!(
         pods.iter().any(|pod| next.contains(&pod.name_any())),
         "the new holder {next} is no pod of the operator"
     );
     Ok(())
-}
-
-async fn holder(e2e: &E2e) -> Result<String> {
-    let leases = Api::<Lease>::namespaced(e2e.cluster.client.clone(), DEFAULT);
-    let lease = leases.get("bt-operator").await?;
-    Ok(lease
-        .spec
-        .and_then(|spec| spec.holder_identity)
-        .unwrap_or_default())
 }
