@@ -46,7 +46,7 @@ trap finish EXIT
 . "$ROOT/dev/prepare.sh"
 BT_TAG=$("$ROOT/dev/images.sh" tag); export BT_TAG
 "$ROOT/dev/images.sh"
-export BENCH_KAFKA=localhost:$(host_port 9092)
+BENCH_KAFKA=localhost:$(host_port 9092); export BENCH_KAFKA
 created=yes
 step "cluster $CLUSTER" "$ROOT/dev/cluster.sh" up
 mapfile -t images < <(stack_images | grep kafka)
