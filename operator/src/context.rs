@@ -80,8 +80,10 @@ impl Context {
                 "{kind} {name}: {}",
                 event.note.as_deref().unwrap_or_default()
             );
+            // What has the same reason, action and related object is counted as one Event, with the note of the first.
             let event = Event {
                 note: Some(cut(note)),
+                secondary: Some(about.clone()),
                 ..event
             };
             outcome = self.recorder.publish(&event, &whole).await;

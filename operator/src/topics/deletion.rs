@@ -128,20 +128,21 @@ pub async fn finish(
 }
 
 async fn release(topics: &Topics, topic: &KafkaTopic, end: End) -> Next {
-    if let Err(error) = ensure_finalizer(topics, topic, false).await {
-        return failed(topics, topic, "cannot take the finalizer off", &error);
-    }
     let (kind, reason, note) = match end {
         End::Deleted(note) => (EventType::Normal, "TopicDeleted", note),
         End::Left(note) => (EventType::Normal, "TopicRetained", note),
         End::LeftBehind(note) => (EventType::Warning, "TopicLeftBehind", note),
     };
+    // First told, then let go: afterwards nobody would come back to it, and its namespace may be gone.
     let about = topic.object_ref(&());
     topics
         .context
         .event(&about, kind, reason, "Delete", note)
         .await;
-    Next::Never
+    match ensure_finalizer(topics, topic, false).await {
+        Ok(_) => Next::Never,
+        Err(error) => failed(topics, topic, "cannot take the finalizer off", &error),
+    }
 }
 
 /// What becomes of each topic: done, or why it cannot be yet. A resource that is gone already is absent.
