@@ -3,6 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
+use bt_operator::api::KafkaTopic;
+use kube::Api;
+use kube::api::ListParams;
 use tokio::time::{Instant, sleep};
 
 use super::Options;
@@ -27,6 +30,8 @@ const FLOOR_RUNS: usize = 3;
 const QUIET: Duration = Duration::from_secs(10);
 /// What it may take until it is.
 const UNTIL_QUIET: Duration = Duration::from_secs(120);
+/// What the first comparison of all topics with Kafka may take: one interval of the operator's, and the work.
+const UNTIL_COMPARED: Duration = Duration::from_secs(300);
 /// What Kafka may take to remove the files of deleted topics: it begins a minute after the deletion.
 const UNTIL_FILES_GONE: Duration = Duration::from_secs(180);
 
@@ -171,6 +176,7 @@ impl<'a> Run<'a> {
             .await?;
         report.at_work = Some(self.at_work(&made, restarts, &leader).await?);
         if self.options.rest > 0 {
+            self.compared(&place.namespace).await?;
             report.rest = Some(self.rest(&leader).await?);
         }
         let gone = self
@@ -223,6 +229,26 @@ impl<'a> Run<'a> {
             restarts: self.operator.restarts().await? - restarts,
             same_leader: self.operator.leader().await? == leader,
         })
+    }
+
+    /// Waits until every topic has been compared with Kafka once since it was made, at which its reason changes to Synced.
+    async fn compared(&self, namespace: &str) -> Result<()> {
+        progress("waiting for the first comparison of all topics with Kafka");
+        let api = Api::<KafkaTopic>::namespaced(self.cluster.client.clone(), namespace);
+        let until = Instant::now() + UNTIL_COMPARED;
+        loop {
+            let topics = api.list(&ListParams::default()).await?.items;
+            let open = topics.iter().filter(|topic| !is_synced(topic)).count();
+            if open == 0 {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < until,
+                "{open} topics were not compared with Kafka again within {} s",
+                UNTIL_COMPARED.as_secs()
+            );
+            sleep(QUIET).await;
+        }
     }
 
     async fn rest(&self, leader: &str) -> Result<Rest> {
@@ -361,6 +387,11 @@ impl Watched {
                 .map(|(earlier, later)| earlier.plus(later)),
         }
     }
+}
+
+fn is_synced(topic: &KafkaTopic) -> bool {
+    let mut conditions = topic.status.iter().flat_map(|status| &status.conditions);
+    conditions.any(|condition| condition.kind == "Ready" && condition.reason == "Synced")
 }
 
 fn since(earlier: Option<f64>) -> f64 {

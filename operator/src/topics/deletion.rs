@@ -1,6 +1,6 @@
 //! Deletion: by policy, by topic id, and never so that a namespace hangs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,7 +158,7 @@ async fn settle(
     };
     // Asked anew rather than taken from the watch: a rival that it has not brought yet must count, and the id that was
     // recorded last.
-    let fresh = match list(topics).await {
+    let fresh = match list(topics, held).await {
         Ok(fresh) => fresh,
         Err(error) => {
             return everybody(format!(
@@ -208,13 +208,18 @@ struct Doomed {
     policy: DeletionPolicy,
 }
 
-/// All KafkaTopics as the API server has them now.
-async fn list(topics: &Topics) -> Result<Registry, kube::Error> {
+/// The KafkaTopics of these topic names, of all namespaces and clusters, as the API server has them now. An id has one name for
+/// ever, so whoever holds one of these topics is among them.
+async fn list(topics: &Topics, held: &[Arc<KafkaTopic>]) -> Result<Registry, kube::Error> {
     let api = Api::<KafkaTopic>::all(topics.context.client.clone());
+    let names: HashSet<String> = held.iter().map(|topic| desired::name(topic)).collect();
     let mut registry = Registry::new(&topics.context.settings.kafka_bootstrap);
-    let mut page = ListParams::default().limit(500);
+    // Small pages, and only what matters of them: of thousands, a batch concerns few.
+    let mut page = ListParams::default().limit(250);
     loop {
-        let list = api.list(&page).await?;
+        let mut list = api.list(&page).await?;
+        list.items
+            .retain(|topic| names.contains(&desired::name(topic)));
         registry.extend(list.items);
         match list.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page = page.continue_token(&token),
