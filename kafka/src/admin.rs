@@ -1,6 +1,8 @@
 //! Kafka's Admin API (KIP-117, KIP-339 incremental alter, KIP-516 topic ids), in batches, with the broker's own messages.
 
+mod cluster;
 mod configs;
+mod groups;
 mod native;
 mod offsets;
 mod request;
@@ -16,6 +18,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use self::session::Session;
 use crate::{Connection, Error};
 pub use configs::{ConfigEntry, ConfigOp, ConfigSource};
+pub use groups::{Group, GroupState};
 pub use offsets::Offsets;
 pub use topics::{NewTopic, Topic};
 

@@ -22,6 +22,7 @@ enum Class {
     DeletionDisabled,
     UnknownTopic,
     TopicExists,
+    GroupNotEmpty,
     Other,
 }
 
@@ -78,6 +79,7 @@ impl Error {
                 Class::UnknownTopic
             }
             Code::TopicAlreadyExists => Class::TopicExists,
+            Code::NonEmptyGroup => Class::GroupNotEmpty,
             _ => Class::Other,
         }
     }
@@ -121,5 +123,10 @@ impl Error {
     /// The topic does not exist.
     pub fn is_unknown_topic(&self) -> bool {
         self.class() == Class::UnknownTopic
+    }
+
+    /// The consumer group still has members.
+    pub fn is_group_not_empty(&self) -> bool {
+        self.class() == Class::GroupNotEmpty
     }
 }

@@ -7,6 +7,8 @@ mod admin;
 mod connection;
 mod error;
 
-pub use admin::{Admin, ConfigEntry, ConfigOp, ConfigSource, NewTopic, Offsets, Topic};
+pub use admin::{
+    Admin, ConfigEntry, ConfigOp, ConfigSource, Group, GroupState, NewTopic, Offsets, Topic,
+};
 pub use connection::{ClientCertificate, Connection, Mechanism, Sasl, Secret, Tls};
 pub use error::Error;
