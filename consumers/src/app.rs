@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::pipeline::{Acks, DeadLetters, Parts, Pipeline, PipelineError, Settings, ack_channel};
 use crate::server;
 use crate::sink::Sink;
 use crate::sink::elasticsearch::ElasticsearchSink;
 use crate::sink::prometheus::{PrometheusSink, Store};
+use crate::sink_state::SinkState;
 use crate::stats::{Health, Stats};
 
 /// For dead letters, where the sink itself holds nothing.
@@ -53,9 +54,23 @@ pub enum RunError {
     /// The sink's HTTP client.
     #[error("cannot make the HTTP client of the sink: {0}")]
     Http(#[from] reqwest::Error),
+    /// The credentials of Kafka.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The poll thread ended by a defect of this program.
     #[error("the poll thread panicked; the reason is above")]
     Panicked,
+}
+
+/// Checks what [`Config::load`] does not look at: the files of Kafka's credentials, and that certificates and keys in them
+/// are such. Nothing is connected to.
+///
+/// # Errors
+/// The first that is wrong, with the file or the setting.
+pub fn check(config: &Config) -> Result<(), RunError> {
+    let kafka = config.kafka.connection()?;
+    bt_kafka::Admin::new(&kafka, "bt-consumers-validate").map_err(PipelineError::from)?;
+    Ok(())
 }
 
 /// Runs a consumer until SIGTERM or SIGINT, then finishes what is under way, commits, and leaves the group.
@@ -81,22 +96,31 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
 
     let stats = Arc::new(Stats::new());
     let health = Arc::new(Health::new());
-    serve(ports.http, server::own(stats.clone(), health.clone())).await?;
+    // The elasticsearch sink has somebody else to be set up by.
+    let state = SinkState::new(
+        &config.dead_letter_topic,
+        config.sink.elasticsearch.is_none(),
+    );
+    let state = Arc::new(state);
+    let router = server::own(stats.clone(), health.clone(), state.clone());
+    serve(ports.http, router).await?;
 
+    let kafka = config.kafka.connection()?;
     let client_id = config.consumer.replace('/', ".");
     let (acks, receiver) = ack_channel();
     let dead_letters = DeadLetters::new(
-        &config.kafka.connection(),
+        &kafka,
         &format!("{client_id}-dead-letters"),
         &config.dead_letter_topic,
         &config.consumer,
         acks.clone(),
         stats.clone(),
+        state.clone(),
     )
     .map_err(PipelineError::from)?;
-    let (sink, max_in_flight) = sink(&config, ports, acks, &dead_letters, &stats).await?;
+    let (sink, max_in_flight) = sink(&config, ports, acks, &dead_letters, &stats, &state).await?;
     let settings = Settings {
-        kafka: config.kafka.connection(),
+        kafka,
         client_id,
         group_id: config.group_id,
         topics: config.topics,
@@ -110,6 +134,7 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
         acks: receiver,
         stats,
         health,
+        sink_state: state,
     };
     let pipeline = Pipeline::new(settings, parts)?;
 
@@ -143,6 +168,7 @@ async fn sink(
     acks: Acks,
     dead_letters: &DeadLetters,
     stats: &Arc<Stats>,
+    state: &Arc<SinkState>,
 ) -> Result<(Box<dyn Sink>, usize), RunError> {
     if let Some(elasticsearch) = &config.sink.elasticsearch {
         let runtime = tokio::runtime::Handle::current();
@@ -152,6 +178,7 @@ async fn sink(
             acks,
             dead_letters.clone(),
             stats.clone(),
+            state.clone(),
         )?;
         let max_in_flight = ElasticsearchSink::max_in_flight(&elasticsearch.bulk);
         return Ok((Box::new(sink), max_in_flight.max(MIN_IN_FLIGHT)));

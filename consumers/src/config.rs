@@ -5,7 +5,7 @@ mod sinks;
 
 use std::path::{Path, PathBuf};
 
-use bt_kafka::Connection;
+use bt_kafka::{ClientCertificate, Connection, Mechanism, Sasl, Secret, Tls};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -35,19 +35,92 @@ pub struct Config {
     pub sink: Sink,
 }
 
-/// How to reach the Kafka cluster.
+/// How to reach the Kafka cluster. Credentials are in files, never in this one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Kafka {
     /// Comma-separated `host:port` pairs to find the cluster by.
     pub bootstrap_servers: String,
+    /// Encrypt; absent: plaintext.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFiles>,
+    /// Log in; absent: anonymous, or by the client certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<SaslFiles>,
+}
+
+/// TLS to the brokers, from PEM files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct TlsFiles {
+    /// The authorities that are trusted. Absent: those of the system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Mutual TLS: the client's certificate and its chain. Both of this and `keyFile`, or neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_file: Option<PathBuf>,
+    /// The certificate's key, without a passphrase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+}
+
+/// SASL by name and password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SaslFiles {
+    /// How the password is proven.
+    pub mechanism: Mechanism,
+    /// Who logs in.
+    pub username: String,
+    /// The file of the password; a line break at its end does not count.
+    pub password_file: PathBuf,
 }
 
 impl Kafka {
-    /// The connection.
-    pub fn connection(&self) -> Connection {
-        Connection::plaintext(&self.bootstrap_servers)
+    /// The connection, with what is in the files now.
+    ///
+    /// # Errors
+    /// When a file cannot be read, is empty or no text.
+    pub fn connection(&self) -> Result<Connection, ConfigError> {
+        let mut connection = Connection::plaintext(&self.bootstrap_servers);
+        if let Some(files) = &self.tls {
+            let mut tls = Tls::default();
+            if let Some(path) = &files.ca_file {
+                tls.ca = Some(credential(path)?);
+            }
+            if let (Some(certificate), Some(key)) = (&files.certificate_file, &files.key_file) {
+                tls.client = Some(ClientCertificate {
+                    certificate: credential(certificate)?,
+                    key: Secret::new(credential(key)?),
+                });
+            }
+            connection.tls = Some(tls);
+        }
+        if let Some(sasl) = &self.sasl {
+            connection.sasl = Some(Sasl {
+                mechanism: sasl.mechanism,
+                username: sasl.username.clone(),
+                password: Secret::new(
+                    credential(&sasl.password_file)?.trim_end_matches(['\r', '\n']),
+                ),
+            });
+        }
+        Ok(connection)
     }
+}
+
+fn credential(path: &Path) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Credential {
+        path: path.to_owned(),
+        why: source.to_string(),
+    })?;
+    if text.trim().is_empty() {
+        return Err(ConfigError::Credential {
+            path: path.to_owned(),
+            why: "it is empty".into(),
+        });
+    }
+    Ok(text)
 }
 
 /// Where a group starts in a partition that it has no committed offset for.
@@ -82,6 +155,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// The system's error.
         source: std::io::Error,
+    },
+    /// A file of credentials, mounted from a Secret, is not as it should be.
+    #[error("cannot read the credentials in {path}: {why}")]
+    Credential {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// The text is not a configuration: wrong YAML, an unknown field, a wrong type.
     #[error("the configuration cannot be understood: {0}")]
@@ -128,6 +209,28 @@ impl Config {
 
     /// Everything that is wrong, each as `field: what and what to do`; nothing when all is well.
     pub fn validate(&self) -> Vec<String> {
+        let mut problems = self.validate_source();
+        for (i, topic) in self.topics.iter().enumerate() {
+            if *topic == self.dead_letter_topic {
+                problems.push(format!(
+                    "topics[{i}]: {topic} is the dead-letter topic; a consumer would feed itself"
+                ));
+            }
+        }
+        if !is_topic(&self.dead_letter_topic) {
+            problems.push(topic_problem("deadLetterTopic", &self.dead_letter_topic));
+        }
+        match (&self.sink.prometheus, &self.sink.elasticsearch) {
+            (Some(sink), None) => problems.extend(sink.validate("sink.prometheus")),
+            (None, Some(sink)) => problems.extend(sink.validate("sink.elasticsearch")),
+            _ => problems
+                .push("sink: exactly one of prometheus and elasticsearch must be set".into()),
+        }
+        problems
+    }
+
+    /// What is wrong with what is consumed, whatever the sink: the part that holds for a consumer in an image of the user's, too.
+    pub fn validate_source(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut check = |ok: bool, problem: String| {
             if !ok {
@@ -147,6 +250,19 @@ impl Config {
             !servers.trim().is_empty(),
             "kafka.bootstrapServers: must be host:port, or several with commas".into(),
         );
+        if let Some(tls) = &self.kafka.tls {
+            check(
+                tls.certificate_file.is_some() == tls.key_file.is_some(),
+                "kafka.tls: certificateFile and keyFile belong together: give both, or neither"
+                    .into(),
+            );
+        }
+        if let Some(sasl) = &self.kafka.sasl {
+            check(
+                !sasl.username.is_empty(),
+                "kafka.sasl.username: must not be empty".into(),
+            );
+        }
         check(
             (1..=64).contains(&self.topics.len()),
             format!("topics: 1 to 64 are possible, found {}", self.topics.len()),
@@ -160,22 +276,6 @@ impl Config {
                 !self.topics[..i].contains(topic),
                 format!("topics[{i}]: {topic} is named twice"),
             );
-            check(
-                *topic != self.dead_letter_topic,
-                format!(
-                    "topics[{i}]: {topic} is the dead-letter topic; a consumer would feed itself"
-                ),
-            );
-        }
-        check(
-            is_topic(&self.dead_letter_topic),
-            topic_problem("deadLetterTopic", &self.dead_letter_topic),
-        );
-        match (&self.sink.prometheus, &self.sink.elasticsearch) {
-            (Some(sink), None) => problems.extend(sink.validate("sink.prometheus")),
-            (None, Some(sink)) => problems.extend(sink.validate("sink.elasticsearch")),
-            _ => problems
-                .push("sink: exactly one of prometheus and elasticsearch must be set".into()),
         }
         problems
     }

@@ -9,6 +9,8 @@ mod app;
 mod pipeline;
 mod server;
 mod sink;
+mod sink_state;
 mod stats;
 
-pub use app::{Ports, RunError, run};
+pub use app::{Ports, RunError, check, run};
+pub use sink_state::{SinkCondition, SinkReport};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bt_consumers::config::Config;
-use bt_consumers::{Ports, run};
+use bt_consumers::{Ports, check, run};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -32,7 +32,7 @@ enum Command {
         #[arg(long, env = "BT_METRICS_PORT", default_value_t = Ports::default().metrics)]
         metrics_port: u16,
     },
-    /// Check a configuration file and say everything that is wrong with it.
+    /// Check a configuration file, and the files of credentials that it names, and say everything that is wrong.
     Validate {
         /// The configuration file.
         #[arg(long)]
@@ -43,8 +43,11 @@ enum Command {
 fn main() -> ExitCode {
     let (config, ports) = match Cli::parse().command {
         Command::Validate { config } => {
-            return match Config::load(&config) {
-                Ok(_) => ExitCode::SUCCESS,
+            let checked = Config::load(&config)
+                .map_err(anyhow::Error::from)
+                .and_then(|config| Ok(check(&config)?));
+            return match checked {
+                Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     eprintln!("{error}");
                     ExitCode::FAILURE
@@ -77,7 +80,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!("{error}");
             ExitCode::FAILURE
         }
     }

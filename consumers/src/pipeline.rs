@@ -8,11 +8,14 @@ mod commit;
 mod context;
 mod core;
 mod dead_letters;
+mod joining;
+mod observe;
 mod owned;
 mod poll;
 mod rebalance;
 mod record;
 mod stall;
+mod start;
 mod topic_watch;
 mod watermark;
 

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
@@ -12,6 +13,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::sink::prometheus::{Format, Store};
+use crate::sink_state::{SinkCondition, SinkState};
 use crate::stats::{Health, Stats};
 
 /// Listens on all addresses.
@@ -26,19 +28,27 @@ pub(crate) async fn listen(port: u16) -> std::io::Result<TcpListener> {
     }
 }
 
-/// `/healthz`, `/readyz` and the process' own `/metrics`.
-pub(crate) fn own(stats: Arc<Stats>, health: Arc<Health>) -> Router {
+/// `/healthz`, `/readyz`, `/sink` and the process' own `/metrics`.
+pub(crate) fn own(stats: Arc<Stats>, health: Arc<Health>, sink: Arc<SinkState>) -> Router {
     let live = health.clone();
+    let state = sink.clone();
     let answer = |result: Result<(), String>| match result {
         Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     };
+    let ready = move || {
+        health.ready().map_err(|why| {
+            let report = state.report(Instant::now());
+            match report.state {
+                SinkCondition::Ready | SinkCondition::Starting => why,
+                state => format!("{why}; sink: {}: {}", state.as_str(), report.message),
+            }
+        })
+    };
     Router::new()
         .route("/healthz", get(async move || answer(live.alive())))
-        .route(
-            "/readyz",
-            get(async move || answer(health.ready().map_err(str::to_owned))),
-        )
+        .route("/readyz", get(async move || answer(ready())))
+        .route("/sink", get(async move || report(&sink)))
         .route(
             "/metrics",
             get(async move || {
@@ -48,6 +58,13 @@ pub(crate) fn own(stats: Arc<Stats>, health: Arc<Health>) -> Router {
                 )
             }),
         )
+}
+
+fn report(sink: &SinkState) -> Response {
+    match serde_json::to_vec(&sink.report(Instant::now())) {
+        Ok(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
 
 /// `/metrics` of the prometheus sink.

@@ -166,6 +166,8 @@ pub(crate) struct Health {
     joined: AtomicBool,
     sink_ready: AtomicBool,
     stuck: Mutex<Option<String>>,
+    /// Why the group cannot be joined, as long as it is not.
+    joining: Mutex<Option<String>>,
 }
 
 impl Health {
@@ -176,6 +178,7 @@ impl Health {
             joined: AtomicBool::new(false),
             sink_ready: AtomicBool::new(false),
             stuck: Mutex::new(None),
+            joining: Mutex::new(None),
         }
     }
 
@@ -215,15 +218,26 @@ impl Health {
         }
     }
 
+    pub fn has_joined(&self) -> bool {
+        self.joined.load(Ordering::Relaxed)
+    }
+
+    /// Why there is no assignment yet; `None` when nothing is known to be in the way.
+    pub fn joining(&self, why: Option<String>) {
+        *self.joining.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
     /// `/readyz`.
-    pub fn ready(&self) -> Result<(), &'static str> {
-        if !self.joined.load(Ordering::Relaxed) {
-            return Err(
-                "waiting for the consumer group's assignment: Kafka is unreachable, or no topic exists yet",
-            );
+    pub fn ready(&self) -> Result<(), String> {
+        if !self.has_joined() {
+            let why = self.joining.lock().unwrap_or_else(PoisonError::into_inner);
+            let why = why.as_deref().unwrap_or("joining the group");
+            return Err(format!(
+                "waiting for the consumer group's assignment: {why}"
+            ));
         }
         if !self.sink_ready.load(Ordering::Relaxed) {
-            return Err("waiting for the sink to be set up");
+            return Err("waiting for the sink to be set up".into());
         }
         Ok(())
     }

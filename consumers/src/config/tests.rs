@@ -189,3 +189,63 @@ fn the_schema_is_structural() {
         HumanDuration::PATTERN
     );
 }
+
+#[test]
+fn credentials_are_read_from_their_files() {
+    let directory = std::env::temp_dir().join(format!("bt-config-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let file = |name: &str, text: &str| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    };
+    let kafka = Kafka {
+        bootstrap_servers: "kafka:9095".into(),
+        tls: Some(TlsFiles {
+            ca_file: Some(file("ca.crt", "CA\n")),
+            certificate_file: Some(file("tls.crt", "CERTIFICATE\n")),
+            key_file: Some(file("tls.key", "KEY\n")),
+        }),
+        sasl: Some(SaslFiles {
+            mechanism: Mechanism::ScramSha512,
+            username: "bt".into(),
+            // Blanks may be part of a password; the line break of an editor is not.
+            password_file: file("password", " hush \r\n"),
+        }),
+    };
+    let connection = kafka.connection().expect("all files are there");
+    let settings = connection.client_config("test");
+    for (key, value) in [
+        ("bootstrap.servers", "kafka:9095"),
+        ("security.protocol", "SASL_SSL"),
+        ("ssl.ca.pem", "CA\n"),
+        ("ssl.certificate.pem", "CERTIFICATE\n"),
+        ("ssl.key.pem", "KEY\n"),
+        ("sasl.mechanism", "SCRAM-SHA-512"),
+        ("sasl.username", "bt"),
+        ("sasl.password", " hush "),
+    ] {
+        assert_eq!(settings.get(key), Some(value), "{key}");
+    }
+    let plain = Kafka {
+        tls: None,
+        sasl: None,
+        ..kafka.clone()
+    };
+    assert_eq!(
+        plain.connection().expect("nothing to read"),
+        Connection::plaintext("kafka:9095")
+    );
+    // A Secret that has changed is read again.
+    file("password", "new");
+    assert_ne!(kafka.connection().expect("all files are there"), connection);
+    std::fs::remove_dir_all(&directory).expect("the directory goes");
+    let error = kafka
+        .connection()
+        .expect_err("the files are gone")
+        .to_string();
+    assert!(
+        error.contains("cannot read the credentials in") && error.contains("ca.crt"),
+        "{error}"
+    );
+}

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 
@@ -26,6 +26,8 @@ pub(crate) struct Context {
     rebalances: Mutex<VecDeque<Rebalance>>,
     statistics: Mutex<Option<Statistics>>,
     commits: Mutex<Vec<KafkaResult<()>>>,
+    /// librdkafka's words on the last error; polling gives the code only.
+    reason: Mutex<String>,
     /// Something of the above is there.
     news: AtomicBool,
     /// The pipeline has stopped: nobody waits for rebalances any more.
@@ -51,6 +53,11 @@ impl Context {
         std::mem::take(&mut *lock(&self.commits))
     }
 
+    /// What librdkafka said of the error that polling just gave.
+    pub fn take_reason(&self) -> String {
+        std::mem::take(&mut *lock(&self.reason))
+    }
+
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
     }
@@ -64,6 +71,10 @@ impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
         *lock(&self.statistics) = Some(statistics);
         self.news.store(true, Ordering::Release);
+    }
+
+    fn error(&self, _: KafkaError, reason: &str) {
+        reason.clone_into(&mut lock(&self.reason));
     }
 }
 

@@ -6,26 +6,27 @@ use std::time::{Duration, Instant};
 use bt_events::EventError;
 use bt_kafka::Admin;
 use prometheus::IntCounter;
-use rdkafka::Statistics;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::DeadLetters;
 use super::context::KafkaConsumer;
+use super::joining::Joining;
 use super::owned::{Owned, Partitions, list};
-use super::poll::{Parts, PipelineError};
+use super::poll::{Parts, PipelineError, Settings};
 use super::record::{Ack, Origin};
-use super::stall::{Observation, StallDetector};
+use super::stall::StallDetector;
 use super::topic_watch::TopicWatch;
+use crate::config::StartFrom;
 use crate::sink::{Sink, Taken};
+use crate::sink_state::SinkState;
 use crate::stats::{Health, Stats};
 
 /// Between two rounds of timed work, and the longest that polling waits.
 pub(super) const TICK: Duration = Duration::from_millis(20);
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(2);
-const LOG_INTERVAL: Duration = Duration::from_secs(30);
 /// How long the poll thread, over its limit of bytes, waits for room before it pauses the partitions, which makes
 /// librdkafka throw away what it has fetched ahead.
 const RELIEF: Duration = Duration::from_millis(500);
@@ -37,32 +38,36 @@ pub(super) struct Core {
     /// Assigned, but not consumed before their topic's id is known.
     pub unresolved: Vec<(Arc<str>, i32)>,
     pub generation: u64,
+    pub start_from: StartFrom,
     pub admin: Admin,
     pub runtime: tokio::runtime::Handle,
     pub stats: Arc<Stats>,
     pub health: Arc<Health>,
-    dead_letters: DeadLetters,
+    sink_state: Arc<SinkState>,
+    pub(super) dead_letters: DeadLetters,
     acks: Receiver<Ack>,
     taken: IntCounter,
     in_flight: usize,
     max_in_flight: usize,
     /// Over the limit, until half of it is free again.
     full: bool,
-    stall: StallDetector,
+    pub(super) stall: StallDetector,
     next_tick: Instant,
     next_commit: Instant,
     next_resolve: Instant,
     topic_watch: TopicWatch,
+    joining: Joining,
     rejoin: bool,
     /// When an error of this code was last logged.
-    logged: HashMap<String, Instant>,
+    pub(super) logged: HashMap<String, Instant>,
 }
 
 impl Core {
-    pub fn new(parts: Parts, admin: Admin, max_in_flight: usize) -> Self {
+    pub fn new(parts: Parts, admin: Admin, settings: &Settings) -> Self {
         let now = Instant::now();
         Self {
             topic_watch: TopicWatch::new(admin.clone(), parts.runtime.clone()),
+            joining: Joining::new(admin.clone(), parts.runtime.clone(), &settings.topics),
             sink: parts.sink,
             partitions: Partitions::default(),
             unresolved: Vec::new(),
@@ -72,10 +77,12 @@ impl Core {
             taken: parts.stats.events.with_label_values(&["taken", ""]),
             stats: parts.stats,
             health: parts.health,
+            sink_state: parts.sink_state,
             dead_letters: parts.dead_letters,
             acks: parts.acks,
             in_flight: 0,
-            max_in_flight,
+            max_in_flight: settings.max_in_flight,
+            start_from: settings.start_from,
             full: false,
             stall: StallDetector::default(),
             next_tick: now,
@@ -96,6 +103,9 @@ impl Core {
         if !owned.watermark.begin(offset) {
             self.went_back(consumer, topic, partition, offset);
             return;
+        }
+        if owned.start_unknown {
+            owned.start.get_or_insert(offset);
         }
         let value = message.payload();
         owned.records.inc();
@@ -130,6 +140,7 @@ impl Core {
         match elements {
             Err(error) => {
                 watermark.add(offset);
+                self.sink_state.malformed(&error.to_string());
                 self.in_flight += reject(&whole, error.reason(), error.to_string());
             }
             Ok(elements) => {
@@ -147,18 +158,23 @@ impl Core {
                         Ok(event) => self.sink.event(&event, &origin),
                         Err(error) => {
                             watermark.add(offset);
+                            self.sink_state.malformed(&error.to_string());
                             self.in_flight += reject(&origin, error.reason(), error.to_string());
                             continue;
                         }
                     };
                     match taken {
-                        Taken::Done => self.taken.inc(),
+                        Taken::Done => {
+                            self.taken.inc();
+                            self.sink_state.taken(1);
+                        }
                         Taken::Later { bytes } => {
                             watermark.add(offset);
                             self.in_flight += bytes;
                             self.taken.inc();
                         }
                         Taken::Dropped { reason } => {
+                            self.sink_state.dropped();
                             self.stats
                                 .events
                                 .with_label_values(&["dropped", reason])
@@ -166,6 +182,7 @@ impl Core {
                         }
                         Taken::Rejected(why) => {
                             watermark.add(offset);
+                            self.sink_state.rejected(&why.message);
                             self.in_flight += reject(&origin, why.reason, why.message);
                         }
                     }
@@ -205,6 +222,9 @@ impl Core {
         }
         self.work(now);
         self.watch_topics(now);
+        if !self.health.has_joined() {
+            self.joining.look(now, &self.health);
+        }
         if self.in_flight <= self.max_in_flight / 2 {
             self.full = false;
         }
@@ -218,6 +238,7 @@ impl Core {
             self.next_resolve = Instant::now() + RESOLVE_INTERVAL;
         }
         self.health.sink_ready(self.sink.status().ready);
+        self.sink_state.tick(now);
         self.stats.in_flight.set(self.in_flight as i64);
     }
 
@@ -361,68 +382,5 @@ impl Core {
                 self.rejoin = true;
             }
         }
-    }
-
-    pub fn kafka_error(&mut self, error: &KafkaError) {
-        let code = error
-            .rdkafka_error_code()
-            .map_or_else(|| "Unknown".to_owned(), |code| format!("{code:?}"));
-        self.stats.kafka_errors.with_label_values(&[&code]).inc();
-        let now = Instant::now();
-        let recently = self
-            .logged
-            .get(&code)
-            .is_some_and(|at| now - *at < LOG_INTERVAL);
-        if !recently {
-            self.logged.insert(code, now);
-            tracing::warn!(%error, "Kafka reports an error; librdkafka goes on trying");
-        }
-    }
-
-    /// Lag for the metrics, and whether anything is stuck.
-    fn observe(&mut self, statistics: &Statistics) {
-        let connected = statistics
-            .brokers
-            .values()
-            .any(|broker| broker.nodeid >= 0 && broker.state == "UP");
-        let waiting = !connected || self.sink.status().waiting || self.dead_letters.pending() > 0;
-        let mut seen = Vec::new();
-        for owned in self.partitions.iter() {
-            let assignment = &owned.assignment;
-            let Some(partition) = statistics
-                .topics
-                .get(&*assignment.topic)
-                .and_then(|topic| topic.partitions.get(&assignment.partition))
-            else {
-                continue;
-            };
-            // librdkafka's own consumer_lag starts from the committed offset where that is known.
-            let lag = match partition.app_offset {
-                offset if offset >= 0 && partition.ls_offset >= 0 => {
-                    (partition.ls_offset - offset).max(0)
-                }
-                _ => partition.consumer_lag.max(0),
-            };
-            self.stats
-                .lag
-                .with_label_values(&[&*assignment.topic, &assignment.partition.to_string()])
-                .set(lag);
-            let open = owned.watermark.open() as i64;
-            seen.push(Observation {
-                topic: assignment.topic.clone(),
-                partition: assignment.partition,
-                position: match owned.watermark.committable() {
-                    Some(offset) if open > 0 => offset,
-                    _ => partition.app_offset,
-                },
-                lag: lag + open,
-                waiting,
-            });
-        }
-        let stuck = self.stall.observe(Instant::now(), &seen);
-        if let Some(why) = &stuck {
-            tracing::error!("{why}");
-        }
-        self.health.stuck(stuck);
     }
 }

@@ -10,6 +10,7 @@ use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::record::{Acks, Original};
+use crate::sink_state::SinkState;
 use crate::stats::Stats;
 
 /// Between two attempts to write what the dead-letter topic did not take.
@@ -38,6 +39,7 @@ struct Letter {
 struct Delivery {
     acks: Acks,
     stats: Arc<Stats>,
+    state: Arc<SinkState>,
     topic: Arc<str>,
     failed: Mutex<Failed>,
 }
@@ -47,6 +49,8 @@ struct Failed {
     letters: VecDeque<Arc<Letter>>,
     retry_at: Option<Instant>,
     logged_at: Option<Instant>,
+    /// The sink's state says that letters cannot be written.
+    troubled: bool,
 }
 
 impl DeadLetters {
@@ -61,11 +65,13 @@ impl DeadLetters {
         consumer: &str,
         acks: Acks,
         stats: Arc<Stats>,
+        state: Arc<SinkState>,
     ) -> KafkaResult<Self> {
         let topic: Arc<str> = topic.into();
         let delivery = Delivery {
             acks,
             stats,
+            state,
             topic: topic.clone(),
             failed: Mutex::default(),
         };
@@ -180,6 +186,10 @@ impl Delivery {
     fn finish(&self, letter: &Letter) {
         let original = &letter.original;
         self.stats.dead_letters_pending.dec();
+        // Written, or its partition has gone and it is the next owner's: either way the others show whether it is over.
+        if std::mem::take(&mut self.lock().troubled) {
+            self.state.dead_letters(None);
+        }
         self.acks
             .done(&original.assignment, original.offset, letter.bytes);
     }
@@ -188,21 +198,26 @@ impl Delivery {
         let mut failed = self.lock();
         let now = Instant::now();
         failed.retry_at.get_or_insert(now + RETRY);
+        let hint = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+                "raise max.message.bytes of the dead-letter topic above that of the topics consumed"
+            }
+            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                "create the dead-letter topic"
+            }
+            _ => "check the dead-letter topic and the connection to Kafka",
+        };
+        failed.troubled = true;
+        self.state.dead_letters(Some(format!(
+            "rejected events cannot be written to the dead-letter topic {}, their partitions wait: {error}; {hint}",
+            self.topic
+        )));
         if failed
             .logged_at
             .is_none_or(|at| now - at > Duration::from_secs(15))
         {
             failed.logged_at = Some(now);
             let original = &letter.original;
-            let hint = match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-                    "raise max.message.bytes of the dead-letter topic above that of the topics consumed"
-                }
-                Some(
-                    RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition,
-                ) => "create the dead-letter topic",
-                _ => "check the dead-letter topic and the connection to Kafka",
-            };
             tracing::error!(
                 topic = &*self.topic,
                 waiting = failed.letters.len() + 1,

@@ -14,6 +14,10 @@ const WINDOW: usize = 200_000;
 pub(super) struct Owned {
     pub assignment: Arc<Assignment>,
     pub watermark: Watermark,
+    /// Where it begins, if the group had committed nothing before.
+    pub start: Option<i64>,
+    /// Whether it had is not known: it begins with its first record.
+    pub start_unknown: bool,
     /// The last offset given to a commit.
     pub committed: Option<i64>,
     pub paused: bool,
@@ -28,6 +32,8 @@ impl Owned {
             bytes: stats.bytes.with_label_values(&[&assignment.topic]),
             assignment,
             watermark: Watermark::default(),
+            start: None,
+            start_unknown: false,
             committed: None,
             paused: false,
         }
@@ -76,7 +82,7 @@ impl Partitions {
     pub fn commit_list(&mut self, which: impl Fn(&Owned) -> bool) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for owned in self.iter_mut().filter(|owned| which(owned)) {
-            let offset = owned.watermark.committable();
+            let offset = owned.watermark.committable().or(owned.start);
             if let Some(offset) = offset.filter(|_| offset != owned.committed) {
                 let Assignment {
                     topic, partition, ..
@@ -147,5 +153,27 @@ mod tests {
         assert_eq!(partitions.commit_list(|_| true).count(), 0);
         partitions.forget_commits();
         assert_eq!(partitions.commit_list(|_| true).count(), 1);
+    }
+
+    #[test]
+    fn a_start_is_committed_until_something_is_done() {
+        let stats = Stats::new();
+        let mut partitions = Partitions::default();
+        partitions.insert(owned(1, &stats));
+        let committed = |partitions: &mut Partitions| {
+            let list = partitions.commit_list(|_| true);
+            list.elements().first().map(|element| element.offset())
+        };
+        partitions.get_mut("t", 0).expect("it is there").start = Some(3);
+        assert_eq!(committed(&mut partitions), Some(Offset::Offset(3)));
+        assert_eq!(committed(&mut partitions), None);
+        partitions.forget_commits();
+        assert_eq!(committed(&mut partitions), Some(Offset::Offset(3)));
+        let one = partitions.get_mut("t", 0).expect("it is there");
+        one.watermark.begin(3);
+        assert_eq!(committed(&mut partitions), None);
+        let one = partitions.get_mut("t", 0).expect("it is there");
+        one.watermark.done(3);
+        assert_eq!(committed(&mut partitions), Some(Offset::Offset(4)));
     }
 }

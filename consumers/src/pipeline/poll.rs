@@ -14,6 +14,7 @@ use super::core::{Core, TICK};
 use super::record::Ack;
 use crate::config::StartFrom;
 use crate::sink::Sink;
+use crate::sink_state::SinkState;
 use crate::stats::{Health, Stats};
 
 const STATISTICS_INTERVAL_MS: &str = "5000";
@@ -55,6 +56,7 @@ pub(crate) struct Parts {
     pub acks: Receiver<Ack>,
     pub stats: Arc<Stats>,
     pub health: Arc<Health>,
+    pub sink_state: Arc<SinkState>,
 }
 
 impl Pipeline {
@@ -68,7 +70,7 @@ impl Pipeline {
             .with_timeout(Duration::from_secs(3));
         Ok(Self {
             consumer,
-            core: Core::new(parts, admin, settings.max_in_flight),
+            core: Core::new(parts, admin, &settings),
             settings,
         })
     }
@@ -90,7 +92,7 @@ impl Pipeline {
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                     return Err(error.into());
                 }
-                Some(Err(error)) => self.core.kafka_error(&error),
+                Some(Err(error)) => self.core.kafka_error(&self.consumer, &error),
                 None => {}
             }
             if self.consumer.context().has_news() {

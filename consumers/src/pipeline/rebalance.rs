@@ -8,6 +8,7 @@ use super::core::Core;
 use super::owned::{Owned, list};
 use super::poll::PipelineError;
 use super::record::Assignment;
+use super::start::starting_at;
 use super::topic_watch::url_safe;
 use super::{REVOKE_DEADLINE, STOP_DEADLINE};
 
@@ -37,8 +38,9 @@ impl Core {
         tracing::info!(partitions = ?names, "assigned");
         self.stats.rebalances.with_label_values(&["assign"]).inc();
         self.hold(names);
-        self.resolve();
-        consumer.incremental_assign(partitions)?;
+        let known = self.resolve();
+        let starts = self.begin(consumer, &known);
+        consumer.incremental_assign(&starting_at(partitions, &starts))?;
         // What is still held must not be consumed; nothing has been handed out yet.
         self.pause_held(consumer);
         self.health.joined();
@@ -135,6 +137,8 @@ impl Core {
     /// Asks again for the ids of the topics of held partitions, and begins to consume those whose topic is known.
     pub fn resolve_held(&mut self, consumer: &KafkaConsumer) {
         let known = self.resolve();
+        // They were assigned without: what comes between librdkafka's start and this one is consumed, and committed, all the same.
+        self.begin(consumer, &known);
         let known = list(known.iter().map(|a| (&*a.topic, a.partition)));
         if known.count() > 0
             && let Err(error) = consumer.resume(&known)

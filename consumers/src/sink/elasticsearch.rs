@@ -8,6 +8,7 @@ mod client;
 mod deliver;
 mod document;
 mod engine;
+mod failure;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::{Sink, SinkStatus, Taken};
 use crate::config;
 use crate::pipeline::{Acks, Assignment, DeadLetters, Origin};
+use crate::sink_state::SinkState;
 use crate::stats::Stats;
 use bulk::{Batch, Item};
 use deliver::Deliverer;
@@ -47,8 +49,11 @@ impl ElasticsearchSink {
         acks: Acks,
         dead_letters: DeadLetters,
         stats: Arc<Stats>,
+        state: Arc<SinkState>,
     ) -> Result<Self, reqwest::Error> {
-        let deliverer = Arc::new(Deliverer::new(config, acks, dead_letters, stats)?);
+        let deliverer = Deliverer::new(config, acks, dead_letters, stats, state)?;
+        let deliverer = Arc::new(deliverer);
+        runtime.spawn(deliverer.clone().probe());
         let (batches, receiver) = unbounded_channel();
         runtime.spawn(deliverer.clone().run(receiver));
         Ok(Self {

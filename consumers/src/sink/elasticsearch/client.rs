@@ -17,6 +17,8 @@ const IDLE: Duration = Duration::from_secs(3);
 pub(super) struct Client {
     http: reqwest::Client,
     urls: Vec<String>,
+    /// The same without user and password, for messages.
+    shown: Vec<String>,
     current: AtomicUsize,
 }
 
@@ -50,6 +52,7 @@ impl Client {
                 .iter()
                 .map(|url| url.trim_end_matches('/').to_owned())
                 .collect(),
+            shown: urls.iter().map(|url| shown(url)).collect(),
             current: AtomicUsize::new(0),
         })
     }
@@ -80,7 +83,7 @@ impl Client {
             })
         };
         let answer = answer.await.map_err(|error: reqwest::Error| NoAnswer {
-            url: url.clone(),
+            url: self.shown[current % self.urls.len()].clone(),
             reason: chain(&error.without_url()),
         });
         let failed = match &answer {
@@ -110,6 +113,17 @@ impl Response {
     }
 }
 
+/// A URL without user and password.
+fn shown(url: &str) -> String {
+    let Ok(mut url) = reqwest::Url::parse(url) else {
+        return "the engine".into();
+    };
+    // Only impossible for URLs without a host, which have neither.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
 /// reqwest's own text says only that sending failed; the reason is further down.
 fn chain(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
@@ -125,4 +139,15 @@ fn chain(error: &reqwest::Error) -> String {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds).min(Duration::from_secs(300)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_show_no_password() {
+        assert_eq!(shown("https://bt:hush@es:9200/"), "https://es:9200");
+        assert_eq!(shown("http://es:9200/prefix"), "http://es:9200/prefix");
+    }
 }

@@ -10,14 +10,20 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::bulk::{Answer, Batch, FILTER_PATH, Item, RequestVerdict, Verdict, request_verdict};
 use super::client::{Client, Response};
 use super::engine;
+use super::failure::Failure;
 use crate::config::ElasticsearchSink;
 use crate::pipeline::{Acks, DeadLetters};
 use crate::sink::SinkStatus;
+use crate::sink_state::{SinkCondition, SinkState};
 use crate::stats::Stats;
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const LOG_INTERVAL: Duration = Duration::from_secs(15);
+/// A request that takes longer is told of.
+const SLOW: Duration = Duration::from_secs(10);
+/// How often an engine that has nothing to do is asked whether it is there.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Delivers batches until every document is in the index or in the dead-letter topic.
 pub(super) struct Deliverer {
@@ -27,6 +33,7 @@ pub(super) struct Deliverer {
     acks: Acks,
     dead_letters: DeadLetters,
     stats: Arc<Stats>,
+    state: Arc<SinkState>,
     requests: Arc<Semaphore>,
     /// Whether the engine is set up; again `false` when it went away, for it may come back empty.
     set_up: tokio::sync::Mutex<bool>,
@@ -43,7 +50,7 @@ enum Sent {
     /// The engine refuses the request as a whole.
     Refused(Batch, Response),
     /// No usable answer.
-    Failed(Batch, String, Option<Duration>),
+    Failed(Batch, Failure, Option<Duration>),
 }
 
 impl Deliverer {
@@ -52,6 +59,7 @@ impl Deliverer {
         acks: Acks,
         dead_letters: DeadLetters,
         stats: Arc<Stats>,
+        state: Arc<SinkState>,
     ) -> Result<Self, reqwest::Error> {
         Ok(Self {
             client: Client::new(&config.urls)?,
@@ -59,6 +67,7 @@ impl Deliverer {
             acks,
             dead_letters,
             stats,
+            state,
             requests: Arc::new(Semaphore::new(config.bulk.concurrency as usize)),
             set_up: tokio::sync::Mutex::new(false),
             ready: AtomicBool::new(false),
@@ -110,8 +119,8 @@ impl Deliverer {
                         }
                         break;
                     }
-                    Sent::Failed(failed, why, after) => {
-                        self.log(&why, failed.items.len());
+                    Sent::Failed(failed, failure, after) => {
+                        self.failed(&failure, failed.items.len());
                         batch = failed;
                         after
                     }
@@ -140,15 +149,13 @@ impl Deliverer {
         let Batch { body, items } = batch;
         let body = Bytes::from(body);
         let began = Instant::now();
-        let answer = self
-            .client
-            .send(
-                Method::POST,
-                &self.path,
-                "application/x-ndjson",
-                Some(body.clone()),
-            )
-            .await;
+        let answer = self.client.send(
+            Method::POST,
+            &self.path,
+            "application/x-ndjson",
+            Some(body.clone()),
+        );
+        let answer = self.telling_if_slow(answer).await;
         self.stats
             .bulk_seconds
             .observe(began.elapsed().as_secs_f64());
@@ -161,7 +168,7 @@ impl Deliverer {
             Err(error) => {
                 self.stats.bulk_requests.with_label_values(&["error"]).inc();
                 *self.set_up.lock().await = false;
-                return Sent::Failed(batch(items), error.to_string(), None);
+                return Sent::Failed(batch(items), error.into(), None);
             }
         };
         let status = response.status;
@@ -173,8 +180,8 @@ impl Deliverer {
             RequestVerdict::Answered => {}
             RequestVerdict::Split => return Sent::Refused(batch(items), response),
             RequestVerdict::Again => {
-                let why = format!("{status}: {}", response.excerpt());
-                return Sent::Failed(batch(items), why, response.retry_after);
+                let failure = Failure::answer("_bulk", &response);
+                return Sent::Failed(batch(items), failure, response.retry_after);
             }
         }
         match serde_json::from_slice::<Answer>(&response.body) {
@@ -182,12 +189,25 @@ impl Deliverer {
                 Sent::Left(self.settle(items, &answer, &body), response.retry_after)
             }
             _ => {
-                let why = format!(
-                    "{status}, but not an answer for {} documents: {}",
-                    items.len(),
-                    response.excerpt()
-                );
-                Sent::Failed(batch(items), why, None)
+                let what = format!("_bulk: not an answer for {} documents", items.len());
+                let failure = Failure::nonsense(&what, &response);
+                Sent::Failed(batch(items), failure, None)
+            }
+        }
+    }
+
+    /// Waits for an answer, and tells while it takes long: the time-out is far away.
+    async fn telling_if_slow<T>(&self, answer: impl Future<Output = T>) -> T {
+        let mut answer = std::pin::pin!(answer);
+        let began = Instant::now();
+        loop {
+            tokio::select! {
+                answer = &mut answer => return answer,
+                () = tokio::time::sleep(SLOW) => {
+                    let seconds = began.elapsed().as_secs();
+                    let why = format!("_bulk: no answer for {seconds} s");
+                    self.failed(&Failure { kind: SinkCondition::Unreachable, why }, 0);
+                }
             }
         }
     }
@@ -195,7 +215,7 @@ impl Deliverer {
     /// Deals with each document by its answer; returns those to be sent again.
     fn settle(&self, items: Vec<Item>, answer: &Answer, body: &Bytes) -> Batch {
         let mut again = Vec::new();
-        let mut last_error = None;
+        let mut last_failure = None;
         let mut counts = [
             ("created", 0),
             ("duplicate", 0),
@@ -213,17 +233,19 @@ impl Deliverer {
             match verdict {
                 Verdict::Created | Verdict::Duplicate => self.acknowledge(&item),
                 Verdict::Again => {
-                    last_error = Some(error());
+                    last_failure = Some(Failure::document(outcome));
                     again.push(item);
                 }
                 Verdict::Never => {
+                    let error = error();
                     tracing::debug!(
                         offset = item.original.offset,
-                        error = error(),
+                        error,
                         "rejected by the engine"
                     );
+                    self.state.rejected(&error);
                     self.dead_letters
-                        .send(item.original, "rejected_by_sink", error(), item.bytes);
+                        .send(item.original, "rejected_by_sink", error, item.bytes);
                 }
             }
         }
@@ -233,8 +255,17 @@ impl Deliverer {
                 .with_label_values(&[outcome])
                 .inc_by(count);
         }
-        if let Some(error) = last_error {
-            self.log(&error, again.len());
+        let [created, duplicate, _, rejected] = counts.map(|(_, count)| count);
+        self.state.taken(created + duplicate);
+        if created + duplicate + rejected > 0 {
+            self.state.answered();
+        }
+        match last_failure {
+            Some(failure) if created + duplicate + rejected == 0 => {
+                self.failed(&failure, again.len());
+            }
+            Some(failure) => self.log(&failure.why, again.len()),
+            None => {}
         }
         Batch::of(again, body)
     }
@@ -247,7 +278,9 @@ impl Deliverer {
         };
         let error = format!("{}: {}", response.status, response.excerpt());
         self.stats.bulk_items.with_label_values(&["rejected"]).inc();
+        self.state.answered();
         for item in batch.items {
+            self.state.rejected(&error);
             self.dead_letters
                 .send(item.original, reason, error.clone(), item.bytes);
         }
@@ -267,6 +300,7 @@ impl Deliverer {
                 Ok(engine) => {
                     *set_up = true;
                     self.ready.store(true, Ordering::Relaxed);
+                    self.state.set_up();
                     tracing::info!(
                         engine = engine.name,
                         version = engine.version,
@@ -275,14 +309,47 @@ impl Deliverer {
                         "the search engine is set up"
                     );
                 }
-                Err(why) => {
-                    self.log(&why, 0);
+                Err(failure) => {
+                    self.failed(&failure, 0);
                     self.failing.fetch_add(1, Ordering::Relaxed);
                     wait.wait(None).await;
                     self.failing.fetch_sub(1, Ordering::Relaxed);
                 }
             }
         }
+    }
+
+    /// While there is nothing to deliver nothing would be known of the engine: asks it now and then.
+    pub async fn probe(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(PROBE_INTERVAL).await;
+            let idle = self.requests.available_permits() == self.config.bulk.concurrency as usize;
+            // Who is setting it up sees for itself.
+            let set_up = self.set_up.try_lock().is_ok_and(|set_up| *set_up);
+            if !idle || !(set_up || self.state.is_failing()) {
+                continue;
+            }
+            let probe = tokio::time::timeout(SLOW, engine::probe(&self.client)).await;
+            let probe = probe.unwrap_or_else(|_| {
+                let kind = SinkCondition::Unreachable;
+                let why = format!("GET /: no answer for {} s", SLOW.as_secs());
+                Err(Failure { kind, why })
+            });
+            match probe {
+                Ok(()) => self.state.answered(),
+                Err(failure) => {
+                    if failure.kind == SinkCondition::Unreachable {
+                        *self.set_up.lock().await = false;
+                    }
+                    self.failed(&failure, 0);
+                }
+            }
+        }
+    }
+
+    fn failed(&self, failure: &Failure, documents: usize) {
+        self.state.failed(failure.kind, &failure.why);
+        self.log(&failure.why, documents);
     }
 
     fn log(&self, why: &str, documents: usize) {

@@ -4,7 +4,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::client::{Client, Response};
+use super::failure::Failure;
 use crate::config::ElasticsearchSink;
+use crate::sink_state::SinkCondition;
 
 const JSON: &str = "application/json";
 const MANAGED_BY: &str = "bt-monitoring";
@@ -110,15 +112,15 @@ impl Engine {
 /// Asks what the engine is, and makes the index template if we are to manage it. Can be done again at any time.
 ///
 /// # Errors
-/// What failed and why, for the log; all of it may come right later.
-pub(super) async fn set_up(client: &Client, config: &ElasticsearchSink) -> Result<Engine, String> {
+/// What failed and why; all of it may come right later.
+pub(super) async fn set_up(client: &Client, config: &ElasticsearchSink) -> Result<Engine, Failure> {
     let info: Info = parse(&get(client, "/").await?)?;
     let streams = get(client, "/_data_stream").await?;
     let data_streams = match streams.status.as_u16() {
         200..=299 => true,
         // Engines without data streams take this for an index with a wrong name, or an unknown path.
         400 | 404 | 405 => false,
-        _ => return Err(unexpected("GET /_data_stream", &streams)),
+        _ => return Err(Failure::answer("GET /_data_stream", &streams)),
     };
     let engine = Engine::of(info.version, data_streams);
     if config.template.manage {
@@ -131,7 +133,7 @@ async fn put_template(
     client: &Client,
     engine: &Engine,
     config: &ElasticsearchSink,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let stream = &config.data_stream;
     let path = format!("/_index_template/{MANAGED_BY}-{stream}");
     let existing = get(client, &path).await?;
@@ -143,35 +145,44 @@ async fn put_template(
             return Ok(());
         }
     } else if existing.status.as_u16() != 404 {
-        return Err(unexpected(&format!("GET {path}"), &existing));
+        return Err(Failure::answer(&format!("GET {path}"), &existing));
     }
     let body = engine
         .template(stream, config.template.replicas)
         .to_string();
     let answer = client
         .send(Method::PUT, &path, JSON, Some(Bytes::from(body)))
-        .await
-        .map_err(|error| error.to_string())?;
+        .await?;
     match answer.status.is_success() {
         true => Ok(()),
-        false => Err(unexpected(&format!("PUT {path}"), &answer)),
+        false => Err(Failure::answer(&format!("PUT {path}"), &answer)),
     }
 }
 
-async fn get(client: &Client, path: &str) -> Result<Response, String> {
-    client
-        .send(Method::GET, path, JSON, None)
-        .await
-        .map_err(|error| error.to_string())
+/// Asks the engine for a sign of life that needs our credentials too.
+///
+/// # Errors
+/// When it gives none.
+pub(super) async fn probe(client: &Client) -> Result<(), Failure> {
+    parse::<Info>(&get(client, "/").await?).map(|_| ())
 }
 
-fn parse<'a, T: Deserialize<'a>>(response: &'a Response) -> Result<T, String> {
-    serde_json::from_slice(&response.body)
-        .map_err(|_| unexpected("not an answer of Elasticsearch or OpenSearch", response))
+async fn get(client: &Client, path: &str) -> Result<Response, Failure> {
+    Ok(client.send(Method::GET, path, JSON, None).await?)
 }
 
-fn unexpected(what: &str, response: &Response) -> String {
-    format!("{what}: {} {}", response.status, response.excerpt())
+fn parse<'a, T: Deserialize<'a>>(response: &'a Response) -> Result<T, Failure> {
+    serde_json::from_slice(&response.body).map_err(|_| {
+        let failure = Failure::answer("not an answer of Elasticsearch or OpenSearch", response);
+        match failure.kind {
+            // Somebody else answers there.
+            SinkCondition::Rejecting => Failure {
+                kind: SinkCondition::Unreachable,
+                ..failure
+            },
+            _ => failure,
+        }
+    })
 }
 
 #[cfg(test)]

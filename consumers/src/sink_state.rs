@@ -1,0 +1,313 @@
+//! How the sink is, from what it really answered: what `GET /sink` of a pod shows and the operator sums up.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+/// Counts are shown for this long.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Between two points of the history of counts.
+const STEP: Duration = Duration::from_secs(5);
+/// A failure that is over sooner is not shown: one dropped connection, one busy moment.
+const STANDS: Duration = Duration::from_secs(2);
+/// So many rejections in a row, and nothing taken for a minute: it is not the events.
+const IN_A_ROW: u64 = 10;
+/// The longest message, in bytes.
+const MAX_MESSAGE: usize = 600;
+/// The longest quotation of a reason, in bytes.
+const MAX_REASON: usize = 300;
+
+/// How a sink is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum SinkCondition {
+    /// It takes what it is given.
+    Ready,
+    /// It has not been reached yet, nor failed.
+    Starting,
+    /// It takes nothing of what it is given, or its rejects cannot be written to the dead-letter topic.
+    Rejecting,
+    /// It answers that it cannot take anything now.
+    Unavailable,
+    /// It does not accept our credentials, or they do not suffice.
+    Unauthorized,
+    /// It does not answer.
+    Unreachable,
+}
+
+impl SinkCondition {
+    /// The name as it stands in the JSON, and in the reason of a condition.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Starting => "Starting",
+            Self::Rejecting => "Rejecting",
+            Self::Unavailable => "Unavailable",
+            Self::Unauthorized => "Unauthorized",
+            Self::Unreachable => "Unreachable",
+        }
+    }
+}
+
+/// What `GET /sink` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkReport {
+    /// How the sink is.
+    pub state: SinkCondition,
+    /// Why, for people; may be empty while all is well. Never a secret.
+    pub message: String,
+    /// Since when it is in this state (RFC 3339).
+    pub since: String,
+    /// Events of the last minute that went to the dead-letter topic.
+    pub rejected: u64,
+    /// Events of the last minute that the sink has.
+    pub taken: u64,
+}
+
+/// Collects what the sink answers.
+pub(crate) struct SinkState {
+    dead_letter_topic: String,
+    taken: AtomicU64,
+    rejected: AtomicU64,
+    dropped: AtomicU64,
+    /// Rejections by the sink since it last took something.
+    in_a_row: AtomicU64,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    set_up: bool,
+    failure: Option<Failure>,
+    last_rejection: String,
+    /// Why rejected events cannot be written to the dead-letter topic.
+    dead_letters: Option<String>,
+    history: VecDeque<(Instant, Counts)>,
+    /// The state last reported, and since when.
+    shown: (SinkCondition, SystemTime),
+}
+
+struct Failure {
+    kind: SinkCondition,
+    why: String,
+    since: Instant,
+    at: SystemTime,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    taken: u64,
+    rejected: u64,
+    dropped: u64,
+}
+
+impl SinkState {
+    /// Of a sink that is set up already, or has yet to be.
+    pub fn new(dead_letter_topic: &str, set_up: bool) -> Self {
+        Self {
+            dead_letter_topic: dead_letter_topic.to_owned(),
+            taken: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            in_a_row: AtomicU64::new(0),
+            inner: Mutex::new(Inner {
+                set_up,
+                failure: None,
+                last_rejection: String::new(),
+                dead_letters: None,
+                history: VecDeque::from([(Instant::now(), Counts::default())]),
+                shown: match set_up {
+                    true => (SinkCondition::Ready, SystemTime::now()),
+                    false => (SinkCondition::Starting, SystemTime::now()),
+                },
+            }),
+        }
+    }
+
+    /// The sink is set up. What failed before the first time is over with it; later the next delivery decides that.
+    pub fn set_up(&self) {
+        let mut inner = self.lock();
+        if !inner.set_up {
+            inner.set_up = true;
+            inner.failure = None;
+        }
+    }
+
+    /// The sink has answered as it should: what failed is over.
+    pub fn answered(&self) {
+        self.lock().failure = None;
+    }
+
+    /// The sink takes nothing; `why` in its own words.
+    pub fn failed(&self, kind: SinkCondition, why: &str) {
+        let mut inner = self.lock();
+        let (since, at) = match &inner.failure {
+            Some(failure) => (failure.since, failure.at),
+            None => (Instant::now(), SystemTime::now()),
+        };
+        inner.failure = Some(Failure {
+            kind,
+            why: why.to_owned(),
+            since,
+            at,
+        });
+    }
+
+    /// The last attempt failed, and none succeeded since.
+    pub fn is_failing(&self) -> bool {
+        self.lock().failure.is_some()
+    }
+
+    /// The sink has events.
+    pub fn taken(&self, events: u64) {
+        self.taken.fetch_add(events, Ordering::Relaxed);
+        if events > 0 && self.in_a_row.load(Ordering::Relaxed) > 0 {
+            self.in_a_row.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The sink does not take this event, ever.
+    pub fn rejected(&self, why: &str) {
+        self.in_a_row.fetch_add(1, Ordering::Relaxed);
+        self.malformed(why);
+    }
+
+    /// What came from Kafka is no event: no fault of the sink, but dead-lettered like its rejects.
+    pub fn malformed(&self, why: &str) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+        let mut inner = self.lock();
+        inner.last_rejection.clear();
+        inner.last_rejection.push_str(quotation(why));
+    }
+
+    /// A limit left an event out.
+    pub fn dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether rejected events can be written down, or why not.
+    pub fn dead_letters(&self, trouble: Option<String>) {
+        self.lock().dead_letters = trouble;
+    }
+
+    /// Called now and then, so that the counts have a history.
+    pub fn tick(&self, now: Instant) {
+        let counts = self.counts();
+        let mut inner = self.lock();
+        let history = &mut inner.history;
+        if history
+            .back()
+            .is_some_and(|(at, _)| now.saturating_duration_since(*at) < STEP)
+        {
+            return;
+        }
+        history.push_back((now, counts));
+        // The first one stays as long as it is the last that is older than the window.
+        while history
+            .get(1)
+            .is_some_and(|(at, _)| now.saturating_duration_since(*at) >= WINDOW)
+        {
+            history.pop_front();
+        }
+        drop(inner);
+        // Looks, so that `since` is right when somebody asks much later.
+        self.report(now);
+    }
+
+    /// How the sink is now.
+    pub fn report(&self, now: Instant) -> SinkReport {
+        let total = self.counts();
+        let mut inner = self.lock();
+        let before = inner.history.front().map(|(_, counts)| *counts);
+        let before = before.unwrap_or_default();
+        let counts = Counts {
+            taken: total.taken - before.taken,
+            rejected: total.rejected - before.rejected,
+            dropped: total.dropped - before.dropped,
+        };
+        let (state, message) = self.judge(&inner, counts, now);
+        if inner.shown.0 != state {
+            // A failure is shown a little later than it began.
+            let at = inner
+                .failure
+                .as_ref()
+                .filter(|failure| failure.kind == state);
+            inner.shown = (state, at.map_or_else(SystemTime::now, |failure| failure.at));
+        }
+        SinkReport {
+            state,
+            message: cut(&message, MAX_MESSAGE).to_owned(),
+            since: humantime::format_rfc3339_seconds(inner.shown.1).to_string(),
+            rejected: counts.rejected,
+            taken: counts.taken,
+        }
+    }
+
+    fn judge(&self, inner: &Inner, counts: Counts, now: Instant) -> (SinkCondition, String) {
+        if let Some(failure) = &inner.failure
+            && now.saturating_duration_since(failure.since) >= STANDS
+        {
+            return (failure.kind, failure.why.clone());
+        }
+        if !inner.set_up {
+            return (SinkCondition::Starting, "the sink is not set up yet".into());
+        }
+        if let Some(why) = &inner.dead_letters {
+            return (SinkCondition::Rejecting, why.clone());
+        }
+        let (rejected, topic) = (counts.rejected, &self.dead_letter_topic);
+        let last = &inner.last_rejection;
+        let row = self.in_a_row.load(Ordering::Relaxed);
+        if rejected > 0 && counts.taken == 0 && row >= IN_A_ROW {
+            let message = format!(
+                "nothing was taken in the last minute, {rejected} events were rejected into the topic {topic}; the last one: {last}"
+            );
+            return (SinkCondition::Rejecting, message);
+        }
+        let mut messages = Vec::new();
+        if rejected > 0 {
+            let of = counts.taken + rejected;
+            messages.push(format!(
+                "{rejected} of {of} events of the last minute were rejected into the topic {topic}; the last one: {last}"
+            ));
+        }
+        if counts.dropped > 0 {
+            messages.push(format!(
+                "maxSeries is reached: {} events of the last minute were of new series and left out",
+                counts.dropped
+            ));
+        }
+        (SinkCondition::Ready, messages.join("; "))
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            taken: self.taken.load(Ordering::Relaxed),
+            rejected: self.rejected.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A reason without what engines quote of the event itself.
+fn quotation(why: &str) -> &str {
+    let end = why.find(" Preview of field's value").unwrap_or(why.len());
+    cut(why[..end].trim_end_matches(['.', ' ']), MAX_REASON)
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+#[path = "sink_state/tests.rs"]
+mod tests;
