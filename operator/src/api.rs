@@ -10,7 +10,8 @@ mod topic;
 
 pub use conditions::{Condition, set_condition};
 pub use consumer::{
-    Lag, Sink, TelemetryConsumer, TelemetryConsumerSpec, TelemetryConsumerStatus, TopicLag,
+    Autoscaling, CustomSink, GroupDeletionPolicy, Lag, Sink, TelemetryConsumer,
+    TelemetryConsumerSpec, TelemetryConsumerStatus, TopicLag,
 };
 pub use kafka::{KafkaSpec, SaslSpec, SecretKeyRef, SecretRef, TlsSpec};
 pub use topic::{

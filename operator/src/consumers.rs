@@ -1,65 +1,114 @@
 //! The consumer controller: `TelemetryConsumer` resources become Deployments of consumer pods.
 //!
-//! A reconcile is: validate the spec, build the objects (pure), apply them, read how they fare, write the status.
+//! A reconcile is: read what the spec refers to, validate the spec, build the objects, decide which revision the pods run and how
+//! many there are (all three pure), apply what differs, write the status. It follows a change of the resource, of an object that
+//! it owns, of what the sinks' pods say, and every reading of lag.
 
 mod apply;
 mod build;
+mod deletion;
+mod dereference;
 mod desired;
 mod lag;
+mod manifests;
+mod memory;
+mod owned;
+mod reconcile;
+mod rollout;
+mod scaling;
+mod sink_health;
 mod status;
+mod templates;
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{Future, StreamExt};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use kube::runtime::controller::{Action, Config, Controller};
-use kube::runtime::reflector;
+use kube::runtime::reflector::{self, Store};
 use kube::runtime::utils::Predicate;
 use kube::runtime::{WatchStreamExt, predicates, watcher};
 use kube::{Api, Resource, ResourceExt};
 
 use crate::api::{TelemetryConsumer, is_paused};
-use crate::context::Context;
+use crate::context::{Context, is_namespace_going};
+pub use deletion::FINALIZER;
+use dereference::Secrets;
 use lag::LagReader;
-use status::Report;
+use memory::{Memories, Memory};
+use scaling::Scalers;
+use sink_health::SinkHealth;
 
-/// Reconciles that run at a time.
-const CONCURRENCY: u16 = 4;
+/// Reconciles that run at a time. They wait for the API server for most of their time.
+const CONCURRENCY: u16 = 16;
+/// A consumer of which nothing is heard is looked at this often.
+const RESYNC: Duration = Duration::from_secs(300);
 
 struct Consumers {
     context: Arc<Context>,
+    owned: Arc<owned::Store>,
+    secrets: Secrets,
     lag: LagReader,
+    sinks: SinkHealth,
+    scalers: Scalers,
+    memories: Memories,
 }
 
 /// Runs until `stop` resolves and the reconciles in flight are done.
 pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + Sync + 'static) {
-    let api = Api::<TelemetryConsumer>::all(context.client.clone());
+    let client = context.client.clone();
+    let interval = context.settings.lag_interval();
+    let api = Api::<TelemetryConsumer>::all(client.clone());
     let (store, writer) = reflector::store();
     // Generation and annotations: a status write changes neither, so it does not come back as work.
     let changes = watcher(api, watcher::Config::default())
         .default_backoff()
+        .modify(|consumer| consumer.managed_fields_mut().clear())
         .reflect(writer)
         .touched_objects()
         .predicate_filter(
             predicates::generation.combine(predicates::annotations),
             Default::default(),
         );
-    let lag = LagReader::default();
-    let reading = tokio::spawn(lag.clone().keep_reading(context.clone(), store.clone()));
-    let ours = || watcher::Config::default().labels(build::OWNED_SELECTOR);
-    let client = context.client.clone();
-    let consumers = Arc::new(Consumers { context, lag });
+    let (owned, touched, mut tasks) = owned::watch(client.clone());
+    let (lag, read) = LagReader::new();
+    tasks.spawn(lag.clone().keep_reading(context.clone(), store.clone()));
+    let (sinks, judged) = SinkHealth::new(client.clone());
+    tasks.spawn(sinks.clone().watch(interval));
+    let consumers = Arc::new(Consumers {
+        owned,
+        secrets: Secrets::new(client, interval),
+        lag,
+        sinks,
+        scalers: Scalers::default(),
+        memories: Memories::default(),
+        context,
+    });
+    tasks.spawn(sweep(consumers.clone(), store.clone()));
     Controller::for_stream(changes, store)
-        .owns(Api::<Deployment>::all(client.clone()), ours())
-        .owns(Api::<ConfigMap>::all(client.clone()), ours())
-        .owns(Api::<Service>::all(client), ours())
+        .reconcile_on(touched)
+        .reconcile_on(read)
+        .reconcile_on(judged)
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(stop)
         .run(reconcile, failed, consumers)
         .for_each(|_| std::future::ready(()))
         .await;
-    reading.abort();
+    tasks.shutdown().await;
+}
+
+/// Drops what is remembered of consumers that are gone, from time to time: not each deletion is seen.
+async fn sweep(consumers: Arc<Consumers>, store: Store<TelemetryConsumer>) {
+    loop {
+        tokio::time::sleep(RESYNC).await;
+        let alive: HashSet<_> = store.state().iter().map(|consumer| key(consumer)).collect();
+        for key in consumers.memories.retain(&alive) {
+            consumers.scalers.forget(&key);
+            consumers.context.reset_backoff(&key);
+        }
+        consumers.secrets.sweep();
+    }
 }
 
 async fn reconcile(
@@ -68,41 +117,39 @@ async fn reconcile(
 ) -> Result<Action, kube::Error> {
     let context = &consumers.context;
     let timer = context.metrics.reconcile("TelemetryConsumer");
+    let key = key(&consumer);
     if consumer.meta().deletion_timestamp.is_some() {
         // Owner references take the objects away.
         consumers.lag.forget(&consumer);
+        consumers.scalers.forget(&key);
+        consumers.memories.forget(&key);
+        let again = deletion::finish(&consumer, context).await?;
+        context.reset_backoff(&key);
         timer.outcome("deleted");
+        return Ok(again.map_or_else(Action::await_change, Action::requeue));
+    }
+    if !is_paused(consumer.as_ref()) && !deletion::prepare(&consumer, context).await? {
         return Ok(Action::await_change());
     }
-    let report = examine(&consumer, &consumers).await?;
-    timer.outcome(report.reason);
-    status::write(&consumer, report, context).await?;
-    context.reset_backoff(&key(&consumer));
-    Ok(Action::requeue(context.settings.lag_interval()))
-}
-
-/// What is the case with this consumer, after its objects were made as the spec wants them.
-async fn examine(
-    consumer: &TelemetryConsumer,
-    consumers: &Consumers,
-) -> Result<Report, kube::Error> {
-    let context = &consumers.context;
-    let lag = consumers
-        .lag
-        .of(consumer, 4 * context.settings.lag_interval());
-    if is_paused(consumer) {
-        return Ok(Report::paused(lag));
-    }
-    let desired = match desired::validate(consumer, &context.settings) {
-        Ok(desired) => desired,
-        Err(problems) => return Ok(Report::invalid(&problems, lag)),
+    consumers.owned.ready().await;
+    let mut memory = match consumers.memories.take(&key, &consumer) {
+        Some(memory) => memory,
+        None => {
+            // What was decided for a former resource of that name means nothing.
+            consumers.scalers.forget(&key);
+            Memory::new(&consumer)
+        }
     };
-    let objects = build::objects(consumer, &desired);
-    Ok(match apply::apply(consumer, &objects, context).await? {
-        apply::Outcome::Applied(deployment) => Report::of(&desired, &deployment, lag),
-        apply::Outcome::Foreign(kind) => Report::foreign(kind, consumer, lag),
-        apply::Outcome::Refused(why) => Report::invalid(&[why], lag),
-    })
+    let outcome = reconcile::reconcile(&consumer, &consumers, &mut memory).await;
+    consumers.memories.put(key.clone(), memory);
+    let (reason, again) = match outcome {
+        // The resource goes next.
+        Err(error) if is_namespace_going(&error) => return Ok(Action::await_change()),
+        outcome => outcome?,
+    };
+    timer.outcome(reason);
+    context.reset_backoff(&key);
+    Ok(Action::requeue(again.unwrap_or(RESYNC).min(RESYNC)))
 }
 
 fn failed(

@@ -65,10 +65,11 @@ impl Context {
             secondary: None,
         };
         let mut outcome = self.recorder.publish(&event, about).await;
-        if let Err(kube::Error::Api(status)) = &outcome
-            && status.code == 403
-            && type_ == EventType::Warning
-        {
+        let lost = outcome.as_ref().err().is_some_and(is_namespace_going);
+        if lost && type_ == EventType::Normal {
+            return;
+        }
+        if lost {
             // A namespace that is being deleted takes no Events. Those about the namespace itself are kept in `default`.
             let whole = ObjectReference {
                 api_version: Some("v1".into()),
@@ -109,6 +110,23 @@ impl Context {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(object);
     }
+}
+
+/// Whether Kubernetes refuses to make something because its namespace is being deleted, or gone.
+pub fn is_namespace_going(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let terminating = causes
+        .into_iter()
+        .any(|cause| cause.reason == "NamespaceTerminating");
+    let gone = status.code == 404
+        && status
+            .details
+            .as_ref()
+            .is_some_and(|details| details.kind == "namespaces");
+    terminating || gone
 }
 
 /// A note that the API takes: it refuses those of more than 1 kB.

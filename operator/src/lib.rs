@@ -9,6 +9,7 @@ mod clusters;
 mod consumers;
 mod context;
 mod crds;
+mod finalizer;
 mod leader;
 mod metrics;
 mod release;

@@ -32,7 +32,7 @@ enum Command {
         #[arg(long)]
         selector: String,
     },
-    /// Take the operator's finalizer off all KafkaTopics (for helm uninstall).
+    /// Take the operator's finalizers off all resources (for helm uninstall).
     LetGo,
 }
 

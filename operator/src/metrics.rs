@@ -21,6 +21,8 @@ pub struct Metrics {
     calls: HistogramVec,
     clients: IntGauge,
     topics: IntGaugeVec,
+    lag_rounds: Histogram,
+    lag_unknown: IntCounterVec,
 }
 
 impl Default for Metrics {
@@ -95,6 +97,23 @@ impl Default for Metrics {
                     &["ready", "reason"],
                 ),
             ),
+            lag_rounds: register(
+                &registry,
+                Histogram::with_opts(HistogramOpts::new(
+                    "bt_operator_lag_round_duration_seconds",
+                    "Duration of reading the lag of all consumers of one Kafka cluster",
+                )),
+            ),
+            lag_unknown: register(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "bt_operator_lag_failures_total",
+                        "Readings of lag that failed: of a whole Kafka cluster, or of one consumer's group",
+                    ),
+                    &["of"],
+                ),
+            ),
             registry,
         }
     }
@@ -154,6 +173,17 @@ impl Metrics {
                 .with_label_values(&[ready, reason])
                 .set(number(*count));
         }
+    }
+
+    /// Counts a round of lag that one cluster answered.
+    pub fn lag_round(&self, duration: Duration) {
+        self.lag_rounds.observe(duration.as_secs_f64());
+    }
+
+    /// Counts what could not be read: `of` is `cluster` or `group`.
+    pub fn lag_unknown(&self, of: &str, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.lag_unknown.with_label_values(&[of]).inc_by(count);
     }
 
     /// All metrics in Prometheus' text format.

@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::api::{KafkaTopic, TelemetryConsumer};
-use crate::topics::FINALIZER;
+use crate::finalizer::is_held;
+use crate::{consumers, topics};
 
 /// How long the operator gets to finish the deletions.
 const BOUND: Duration = Duration::from_secs(90);
@@ -28,37 +29,52 @@ pub async fn release(namespace: &str, selector: &str) -> anyhow::Result<()> {
     release_all::<KafkaTopic>(&client, namespace, selector).await
 }
 
-/// Takes the operator's finalizer off every KafkaTopic of the cluster. Topics stay in Kafka; an operator that is installed again
-/// puts it back on.
+/// Takes the operator's finalizers off every KafkaTopic and TelemetryConsumer of the cluster. Topics and consumer groups stay in
+/// Kafka; an operator that is installed again puts them back on.
 ///
 /// # Errors
 /// When the Kubernetes API refuses.
 pub async fn let_go() -> anyhow::Result<()> {
     let client = Client::try_default().await.context("no Kubernetes API")?;
-    let all = Api::<KafkaTopic>::all(client.clone())
+    let_go_all::<TelemetryConsumer>(&client, consumers::FINALIZER).await?;
+    let_go_all::<KafkaTopic>(&client, topics::FINALIZER).await
+}
+
+async fn let_go_all<K>(client: &Client, finalizer: &str) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    let kind = K::kind(&());
+    let all = Api::<K>::all(client.clone())
         .list_metadata(&ListParams::default())
         .await;
     let all = match all {
         // The definitions are gone, and all resources with them.
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        all => all.context("cannot list KafkaTopics")?,
+        all => all.with_context(|| format!("cannot list {kind}s"))?,
     };
-    for topic in all {
-        let mut finalizers = topic.finalizers().to_vec();
-        finalizers.retain(|name| name != FINALIZER);
-        if finalizers.len() == topic.finalizers().len() {
+    for resource in all {
+        if !is_held(&resource, finalizer) {
             continue;
         }
-        let (namespace, name) = (topic.namespace().unwrap_or_default(), topic.name_any());
-        tracing::info!(namespace, name, "let go; its topic stays in Kafka");
+        let mut finalizers = resource.finalizers().to_vec();
+        finalizers.retain(|name| name != finalizer);
+        let (namespace, name) = (
+            resource.namespace().unwrap_or_default(),
+            resource.name_any(),
+        );
+        tracing::info!(%kind, namespace, name, "let go; what it has in Kafka stays there");
         let patch = json!({"metadata": {"finalizers": finalizers}});
-        match Api::<KafkaTopic>::namespaced(client.clone(), &namespace)
+        match Api::<K>::namespaced(client.clone(), &namespace)
             .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
             .await
         {
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             outcome => {
-                outcome.with_context(|| format!("cannot let KafkaTopic {namespace}/{name} go"))?;
+                outcome.with_context(|| format!("cannot let {kind} {namespace}/{name} go"))?;
             }
         }
     }
@@ -99,7 +115,7 @@ where
         }
         if tokio::time::Instant::now() >= until {
             for resource in &left {
-                tracing::warn!(%kind, name = resource.name_any(), "not finished in time: let go; its topic, if it has one, stays in Kafka");
+                tracing::warn!(%kind, name = resource.name_any(), "not finished in time: let go; what it has in Kafka stays there");
                 let patch = json!({"metadata": {"finalizers": null}});
                 api.patch(
                     &resource.name_any(),

@@ -26,6 +26,9 @@ pub struct Settings {
         default_value = "IfNotPresent"
     )]
     pub consumer_image_pull_policy: String,
+    /// Whether each consumer gets a NetworkPolicy.
+    #[arg(long, env = "NETWORK_POLICIES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub network_policies: bool,
     /// This pod's name: the holder of the Lease.
     #[arg(long, env = "POD_NAME", default_value = "bt-operator")]
     pub pod_name: String,

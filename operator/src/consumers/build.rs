@@ -1,55 +1,115 @@
 //! The objects of a consumer, from its checked spec. No I/O.
 
-use std::collections::BTreeMap;
+mod check;
+pub mod monitor;
+mod network;
+mod overlay;
+mod pod;
+mod security;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
-use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, HTTPGetAction,
-    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile,
-    SecurityContext, Service, ServicePort, ServiceSpec, Volume, VolumeMount,
-};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec, Service, ServicePort, ServiceSpec};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::api::DynamicObject;
 use kube::{Resource, ResourceExt};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::desired::Desired;
 use crate::api::TelemetryConsumer;
 
+pub use pod::{KAFKA_DIRECTORY, is_operators_env};
+
 /// Selects what the operator made, so that it need not watch what others made.
 pub const OWNED_SELECTOR: &str = "app.kubernetes.io/managed-by=bt-operator";
+/// The pod template's annotation that names its revision.
+pub const REVISION_ANNOTATION: &str = "monitoring.bt.dev/revision";
+/// The pod template's annotation that changes with the Secrets that the pods read.
+pub const CREDENTIALS_ANNOTATION: &str = "monitoring.bt.dev/credentials";
 
-const CONFIG_DIRECTORY: &str = "/etc/bt-consumers";
-const CONFIG_FILE: &str = "config.yaml";
-const HTTP_PORT: i32 = 8080;
-const METRICS_PORT: i32 = 9090;
-/// In which a pod drains what it holds after SIGTERM; the consumer's own deadline is shorter.
-const GRACE_SECONDS: i64 = 30;
-
-/// Everything that a consumer owns.
-pub struct Objects {
-    pub config_map: ConfigMap,
-    pub deployment: Deployment,
-    pub service: Service,
+/// What the objects depend on besides the resource.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The ports that Kafka's brokers advertise. Absent: not known.
+    pub kafka_ports: Option<BTreeSet<u16>>,
+    /// Whether there is a kind PodMonitor.
+    pub pod_monitors: bool,
 }
 
-pub fn objects(consumer: &TelemetryConsumer, desired: &Desired) -> Objects {
-    let config = desired
-        .config
-        .to_yaml()
-        .expect("a checked configuration can be written as YAML");
-    Objects {
-        deployment: deployment(consumer, desired, &config),
+/// Everything that a consumer owns, but the ConfigMap: see [`config_map`].
+#[derive(Debug, Clone)]
+pub struct Objects {
+    /// Names the pods: another one makes other pods.
+    pub revision: String,
+    /// The pods' configuration, by its key in the ConfigMap. A custom sink has none.
+    pub config: Option<(String, String)>,
+    /// Without a number of replicas: see [`with_replicas`].
+    pub deployment: Deployment,
+    /// Absent where the pods have no port, since Kubernetes takes no Service without one.
+    pub service: Option<Service>,
+    pub disruption_budget: PodDisruptionBudget,
+    pub network_policy: Option<NetworkPolicy>,
+    pub pod_monitor: Option<DynamicObject>,
+}
+
+/// Builds the objects.
+///
+/// # Errors
+/// Everything that is wrong with `spec.podTemplate`, or with what it makes of the pods.
+pub fn objects(
+    consumer: &TelemetryConsumer,
+    desired: &Desired,
+    surroundings: &Surroundings,
+) -> Result<Objects, Vec<String>> {
+    let config = desired.custom.is_none().then(|| {
+        let yaml = desired
+            .config
+            .to_yaml()
+            .expect("a checked configuration can be written as YAML");
+        (format!("{}.yaml", digest(&yaml)), yaml)
+    });
+    let key = config.as_ref().map(|(key, _)| key.as_str());
+    let mut template = pod_template(consumer, desired, key)?;
+    let revision = revision(&template);
+    annotate(&mut template, REVISION_ANNOTATION, revision.clone());
+    Ok(Objects {
         service: service(consumer, desired),
-        config_map: ConfigMap {
-            metadata: metadata(consumer),
-            data: Some(BTreeMap::from([(CONFIG_FILE.into(), config)])),
-            ..ConfigMap::default()
-        },
+        disruption_budget: disruption_budget(consumer),
+        network_policy: desired
+            .network_policies
+            .then(|| network::policy(consumer, desired, &template, surroundings)),
+        pod_monitor: surroundings
+            .pod_monitors
+            .then(|| monitor::pod_monitor(consumer, desired))
+            .flatten(),
+        deployment: deployment(consumer, desired, template),
+        revision,
+        config,
+    })
+}
+
+/// The ConfigMap, with configurations by key. The pods of several revisions read from it at a time, each its own key.
+pub fn config_map(consumer: &TelemetryConsumer, keys: BTreeMap<String, String>) -> ConfigMap {
+    ConfigMap {
+        metadata: metadata(consumer),
+        data: Some(keys),
+        ..ConfigMap::default()
     }
+}
+
+/// The Deployment with so many pods. Their revision is the same.
+pub fn with_replicas(mut deployment: Deployment, replicas: i32) -> Deployment {
+    if let Some(spec) = &mut deployment.spec {
+        spec.replicas = Some(replicas);
+    }
+    deployment
 }
 
 /// The labels that select a consumer's pods. They never change: a Deployment's selector is immutable.
@@ -86,60 +146,57 @@ fn metadata(consumer: &TelemetryConsumer) -> ObjectMeta {
     }
 }
 
-/// What a pod listens on.
-fn ports(desired: &Desired) -> impl Iterator<Item = (&'static str, i32)> {
-    let metrics = (desired.sink == "prometheus").then_some(("metrics", METRICS_PORT));
-    std::iter::once(("http", HTTP_PORT)).chain(metrics)
+fn label_selector(consumer: &TelemetryConsumer) -> LabelSelector {
+    LabelSelector {
+        match_labels: Some(selector(&consumer.name_any())),
+        ..LabelSelector::default()
+    }
 }
 
-fn service(consumer: &TelemetryConsumer, desired: &Desired) -> Service {
-    let port = |(name, port): (&str, i32)| ServicePort {
-        name: Some(name.into()),
-        port,
-        target_port: Some(IntOrString::String(name.into())),
-        ..ServicePort::default()
+/// The pods' template, with what the user lays over it, but without its revision.
+fn pod_template(
+    consumer: &TelemetryConsumer,
+    desired: &Desired,
+    config_key: Option<&str>,
+) -> Result<PodTemplateSpec, Vec<String>> {
+    let base = pod::template(consumer, desired, config_key);
+    let mut template = match &desired.pod_template {
+        None => base,
+        Some(over) => {
+            let mut merged = overlay::lay_over(&base, over)?;
+            security::restrict_sidecars(&mut merged);
+            let mut problems = check::problems(&base, &merged);
+            problems.extend(security::violations(&merged));
+            if !problems.is_empty() {
+                return Err(problems);
+            }
+            merged
+        }
     };
-    Service {
-        metadata: metadata(consumer),
-        spec: Some(ServiceSpec {
-            selector: Some(selector(&consumer.name_any())),
-            ports: Some(ports(desired).map(port).collect()),
-            ..ServiceSpec::default()
-        }),
-        ..Service::default()
+    if !desired.credentials.is_empty() {
+        // Pods read credentials at start: others make other pods.
+        annotate(
+            &mut template,
+            CREDENTIALS_ANNOTATION,
+            digest(&json(&desired.credentials)),
+        );
     }
+    Ok(template)
 }
 
-fn deployment(consumer: &TelemetryConsumer, desired: &Desired, config: &str) -> Deployment {
-    let name = consumer.name_any();
-    Deployment {
-        metadata: metadata(consumer),
-        spec: Some(DeploymentSpec {
-            replicas: Some(desired.replicas),
-            selector: LabelSelector {
-                match_labels: Some(selector(&name)),
-                ..LabelSelector::default()
-            },
-            strategy: Some(DeploymentStrategy {
-                type_: Some("RollingUpdate".into()),
-                rolling_update: Some(RollingUpdateDeployment {
-                    max_surge: Some(IntOrString::Int(1)),
-                    max_unavailable: Some(IntOrString::Int(0)),
-                }),
-            }),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(all_labels(consumer)),
-                    // Pods read their configuration at start: another one makes other pods.
-                    annotations: Some(labels([("monitoring.bt.dev/config-hash", &digest(config))])),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod(&name, desired)),
-            },
-            ..DeploymentSpec::default()
-        }),
-        ..Deployment::default()
-    }
+fn annotate(template: &mut PodTemplateSpec, key: &str, value: String) {
+    let metadata = template.metadata.get_or_insert_default();
+    let annotations = metadata.annotations.get_or_insert_default();
+    annotations.insert(key.into(), value);
+}
+
+/// The template names its configuration by that one's digest, so the configuration is part of this.
+fn revision(template: &PodTemplateSpec) -> String {
+    digest(&json(template))
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("objects can be written as JSON")
 }
 
 fn digest(text: &str) -> String {
@@ -150,168 +207,72 @@ fn digest(text: &str) -> String {
         .collect()
 }
 
-fn pod(name: &str, desired: &Desired) -> PodSpec {
-    let volume = |name: &str| VolumeMount {
-        name: name.into(),
-        mount_path: CONFIG_DIRECTORY.into(),
-        read_only: Some(true),
-        ..VolumeMount::default()
-    };
-    let port = |(name, port): (&str, i32)| ContainerPort {
-        name: Some(name.into()),
-        container_port: port,
-        ..ContainerPort::default()
-    };
-    let probe = |path: &str, period: i32, failures: i32| Probe {
-        http_get: Some(HTTPGetAction {
-            path: Some(path.into()),
-            port: IntOrString::String("http".into()),
-            ..HTTPGetAction::default()
-        }),
-        period_seconds: Some(period),
-        failure_threshold: Some(failures),
-        timeout_seconds: Some(3),
-        ..Probe::default()
-    };
-    PodSpec {
-        automount_service_account_token: Some(false),
-        enable_service_links: Some(false),
-        termination_grace_period_seconds: Some(GRACE_SECONDS),
-        security_context: Some(PodSecurityContext {
-            run_as_non_root: Some(true),
-            run_as_user: Some(65532),
-            run_as_group: Some(65532),
-            fs_group: Some(65532),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".into(),
-                ..SeccompProfile::default()
-            }),
-            ..PodSecurityContext::default()
-        }),
-        containers: vec![Container {
-            name: "consumer".into(),
-            image: Some(desired.image.clone()),
-            image_pull_policy: Some(desired.image_pull_policy.clone()),
-            command: Some(
-                ["bt-consumers", "run", "--config"]
-                    .map(Into::into)
-                    .into_iter()
-                    .chain([format!("{CONFIG_DIRECTORY}/{CONFIG_FILE}")])
-                    .collect(),
-            ),
-            ports: Some(ports(desired).map(port).collect()),
-            liveness_probe: Some(probe("/healthz", 10, 3)),
-            readiness_probe: Some(probe("/readyz", 2, 3)),
-            resources: Some(desired.resources.clone().unwrap_or_else(default_resources)),
-            security_context: Some(SecurityContext {
-                allow_privilege_escalation: Some(false),
-                read_only_root_filesystem: Some(true),
-                capabilities: Some(Capabilities {
-                    drop: Some(vec!["ALL".into()]),
-                    ..Capabilities::default()
+fn deployment(
+    consumer: &TelemetryConsumer,
+    desired: &Desired,
+    template: PodTemplateSpec,
+) -> Deployment {
+    Deployment {
+        metadata: metadata(consumer),
+        spec: Some(DeploymentSpec {
+            selector: label_selector(consumer),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".into()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::Int(1)),
+                    max_unavailable: Some(IntOrString::Int(0)),
                 }),
-                ..SecurityContext::default()
             }),
-            volume_mounts: Some(vec![volume("config")]),
-            ..Container::default()
-        }],
-        volumes: Some(vec![Volume {
-            name: "config".into(),
-            config_map: Some(ConfigMapVolumeSource {
-                name: name.into(),
-                ..ConfigMapVolumeSource::default()
-            }),
-            ..Volume::default()
-        }]),
-        ..PodSpec::default()
+            progress_deadline_seconds: Some(desired.progress_deadline_seconds),
+            min_ready_seconds: Some(min_ready_seconds(desired)),
+            template,
+            ..DeploymentSpec::default()
+        }),
+        ..Deployment::default()
     }
 }
 
-fn default_resources() -> ResourceRequirements {
-    let quantities = |pairs: [(&str, &str); 2]| {
-        pairs
-            .map(|(name, amount)| (name.to_owned(), Quantity(amount.into())))
-            .into()
+/// How long a pod has to be ready before the next one is replaced. A container without a readiness probe is ready as soon as it
+/// starts: it gets more time to show that it crashes. Kubernetes wants less than the deadline, which is at least 10.
+fn min_ready_seconds(desired: &Desired) -> i32 {
+    match &desired.custom {
+        Some(_) => (desired.progress_deadline_seconds / 2).min(10),
+        None => 2,
+    }
+}
+
+fn service(consumer: &TelemetryConsumer, desired: &Desired) -> Option<Service> {
+    let port = |(name, port): (&str, i32)| ServicePort {
+        name: Some(name.into()),
+        port,
+        target_port: Some(IntOrString::String(name.into())),
+        ..ServicePort::default()
     };
-    ResourceRequirements {
-        requests: Some(quantities([("cpu", "20m"), ("memory", "64Mi")])),
-        limits: Some(quantities([("cpu", "2"), ("memory", "512Mi")])),
-        ..ResourceRequirements::default()
+    let ports: Vec<_> = pod::ports(desired).map(port).collect();
+    (!ports.is_empty()).then(|| Service {
+        metadata: metadata(consumer),
+        spec: Some(ServiceSpec {
+            selector: Some(selector(&consumer.name_any())),
+            ports: Some(ports),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    })
+}
+
+fn disruption_budget(consumer: &TelemetryConsumer) -> PodDisruptionBudget {
+    PodDisruptionBudget {
+        metadata: metadata(consumer),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(label_selector(consumer)),
+            // Pods that are broken anyway must not hold up the draining of a node.
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        ..PodDisruptionBudget::default()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-    use crate::consumers::desired::validate;
-    use crate::settings::Settings;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        settings: Settings,
-    }
-
-    fn built(sink: serde_json::Value) -> Objects {
-        let spec = serde_json::json!({"topics": ["t"], "replicas": 2, "sink": sink});
-        let spec = serde_json::from_value(spec).expect("a spec");
-        let mut consumer = TelemetryConsumer::new("metrics", spec);
-        consumer.metadata.namespace = Some("shop".into());
-        consumer.metadata.uid = Some("uid".into());
-        let settings = Cli::parse_from(["test"]).settings;
-        let desired = validate(&consumer, &settings).expect("valid");
-        objects(&consumer, &desired)
-    }
-
-    fn pod_template(objects: &Objects) -> &PodTemplateSpec {
-        &objects.deployment.spec.as_ref().expect("a spec").template
-    }
-
-    #[test]
-    fn the_pods_get_the_configuration_that_was_checked() {
-        let objects = built(serde_json::json!({"elasticsearch": {}}));
-        let data = objects.config_map.data.expect("data");
-        let config = bt_consumers::config::Config::parse(&data[CONFIG_FILE]).expect("parses");
-        assert_eq!(config.group_id, "bt.shop.metrics");
-        let urls = config.sink.elasticsearch.expect("the sink").urls;
-        assert_eq!(urls, ["http://elasticsearch:9200"]);
-    }
-
-    #[test]
-    fn only_the_prometheus_sink_has_a_metrics_port() {
-        let ports = |objects: &Objects| -> Vec<i32> {
-            let pod = pod_template(objects).spec.as_ref().expect("a pod");
-            let ports = pod.containers[0].ports.iter().flatten();
-            ports.map(|port| port.container_port).collect()
-        };
-        assert_eq!(
-            ports(&built(serde_json::json!({"prometheus": {}}))),
-            [8080, 9090]
-        );
-        assert_eq!(
-            ports(&built(serde_json::json!({"elasticsearch": {}}))),
-            [8080]
-        );
-    }
-
-    #[test]
-    fn another_configuration_makes_other_pods() {
-        let hash = |sink| {
-            let objects = built(sink);
-            let metadata = pod_template(&objects).metadata.as_ref().expect("metadata");
-            metadata.annotations.as_ref().expect("annotations")["monitoring.bt.dev/config-hash"]
-                .clone()
-        };
-        let first = hash(serde_json::json!({"prometheus": {"maxSeries": 5}}));
-        assert_eq!(
-            first,
-            hash(serde_json::json!({"prometheus": {"maxSeries": 5}}))
-        );
-        assert_ne!(
-            first,
-            hash(serde_json::json!({"prometheus": {"maxSeries": 6}}))
-        );
-    }
-}
+mod tests;

@@ -1,20 +1,38 @@
 //! From what is the case to what people read: status, conditions, Events.
 
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
+mod judge;
+
+use std::time::Duration;
+
+use bt_consumers::config::HumanDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::events::EventType;
 use kube::{Resource, ResourceExt};
 
 use super::build::selector;
-use super::desired::{Desired, group_id};
+use super::desired::group_id;
 use super::lag::Reading;
+use super::owned::{Kind, LiveDeployment};
+use super::rollout::History;
 use crate::api::{TelemetryConsumer, TelemetryConsumerStatus, set_condition};
 use crate::context::Context;
 use crate::status::write_status;
+pub use judge::{Rollback, Workload};
 
 /// One condition to set: status, reason, message.
-type Verdict = (&'static str, &'static str, String);
+pub type Verdict = (&'static str, &'static str, String);
+
+/// What is seen of a consumer, whatever its spec says.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Of lag; none where it is unknown.
+    pub reading: Option<Reading>,
+    /// `SinkReady`.
+    pub sink: Verdict,
+    /// Its Deployment.
+    pub live: Option<LiveDeployment>,
+}
 
 /// What a reconcile found and did.
 pub struct Report {
@@ -23,49 +41,70 @@ pub struct Report {
     ready: Verdict,
     config_valid: Option<Verdict>,
     progressing: Option<Verdict>,
-    deployment: Option<DeploymentStatus>,
-    lag: Option<Reading>,
+    scaling: Option<Verdict>,
+    seen: Seen,
+    /// The revision that the spec asks for, what was decided of it, and the number of pods.
+    decided: Option<(String, History, i32)>,
 }
 
 impl Report {
-    fn new(ready: Verdict, lag: Option<Reading>) -> Self {
+    fn new(ready: Verdict, seen: Seen) -> Self {
         Self {
             reason: ready.1,
             ready,
             config_valid: None,
             progressing: None,
-            deployment: None,
-            lag,
+            scaling: None,
+            seen,
+            decided: None,
         }
     }
 
-    pub fn paused(lag: Option<Reading>) -> Self {
+    /// The annotation keeps the operator's hands off.
+    pub fn paused(seen: Seen) -> Self {
         let message =
             "paused by the annotation monitoring.bt.dev/paused; the pods are left as they are";
-        Self::new(("Unknown", "Paused", message.into()), lag)
+        Self::new(("Unknown", "Paused", message.into()), seen)
     }
 
-    pub fn invalid(problems: &[String], lag: Option<Reading>) -> Self {
+    /// The spec, or what it refers to, is wrong.
+    pub fn invalid(problems: &[String], seen: Seen) -> Self {
         let all = problems.join("; ");
         let message =
             format!("{all}. Nothing was changed; pods that run keep the last good configuration");
         Self {
             config_valid: Some(("False", "Invalid", message)),
-            ..Self::new(("False", "ConfigInvalid", all), lag)
+            ..Self::new(("False", "ConfigInvalid", all), seen)
         }
     }
 
-    pub fn foreign(kind: &str, consumer: &TelemetryConsumer, lag: Option<Reading>) -> Self {
-        let message = format!(
-            "a {kind} named {} exists in this namespace and is not this consumer's; rename one of them, or delete it. Nothing was changed",
-            consumer.name_any()
-        );
-        Self::new(("False", "Conflict", message), lag)
+    /// Whether the number of pods was decided.
+    pub fn has_decided(&self) -> bool {
+        self.decided.is_some()
     }
 
-    pub fn of(desired: &Desired, deployment: &Deployment, lag: Option<Reading>) -> Self {
-        let status = deployment.status.clone().unwrap_or_default();
-        let (ready, progressing) = judge(desired.replicas, deployment.metadata.generation, &status);
+    /// An object's name is taken.
+    pub fn foreign(kind: Kind, consumer: &TelemetryConsumer, seen: Seen) -> Self {
+        let message = format!(
+            "a {} named {} exists in this namespace and is not this consumer's; rename one of them, or delete it. Nothing was changed",
+            kind.name(),
+            consumer.name_any()
+        );
+        Self::new(("False", "Conflict", message), seen)
+    }
+
+    /// An object's name is taken for the moment.
+    pub fn former(kind: Kind, seen: Seen) -> Self {
+        let message = format!(
+            "waits until the {} of the former resource of this name is gone",
+            kind.name()
+        );
+        Self::new(("False", "RollingOut", message), seen)
+    }
+
+    /// The objects are as wanted.
+    pub fn of(workload: &Workload, history: History, scaling: Verdict, seen: Seen) -> Self {
+        let (ready, progressing) = workload.judge(seen.live.as_ref(), &seen.sink);
         Self {
             config_valid: Some((
                 "True",
@@ -73,155 +112,123 @@ impl Report {
                 "the configuration was checked and applied".into(),
             )),
             progressing: Some(progressing),
-            deployment: Some(status),
-            ..Self::new(ready, lag)
+            scaling: Some(scaling),
+            decided: Some((workload.wanted_revision.clone(), history, workload.replicas)),
+            ..Self::new(ready, seen)
         }
     }
 }
 
-/// `Ready` and `Progressing`, from how the Deployment fares.
-fn judge(wanted: i32, generation: Option<i64>, status: &DeploymentStatus) -> (Verdict, Verdict) {
-    let ready = status.ready_replicas.unwrap_or(0);
-    let updated = status.updated_replicas.unwrap_or(0);
-    let seen = status.observed_generation >= generation;
-    let settled =
-        seen && updated == wanted && status.replicas.unwrap_or(0) == wanted && ready == wanted;
-    if settled {
-        let done = (
-            "False",
-            "Settled",
-            format!("{wanted} of {wanted} pods run this configuration"),
-        );
-        let verdict = if wanted == 0 {
-            (
-                "True",
-                "ScaledToZero",
-                "scaled to zero: nothing is carried".to_owned(),
-            )
-        } else {
-            (
-                "True",
-                "Running",
-                format!("{ready} of {wanted} pods are ready"),
-            )
-        };
-        return (verdict, done);
-    }
-    let why = |kind: &str| {
-        status
-            .conditions
-            .iter()
-            .flatten()
-            .find(|condition| condition.type_ == kind)
+/// Seconds where it is soon, minutes where it is not: what nobody can tell so exactly need not be written again and again.
+fn eta(time: Duration) -> String {
+    let unit = match time.as_secs() {
+        0..60 => 1,
+        60..600 => 10,
+        600..7200 => 60,
+        _ => 3600,
     };
-    let failure = why("ReplicaFailure")
-        .or_else(|| why("Progressing").filter(|condition| condition.status == "False"));
-    let message = match failure.and_then(|condition| condition.message.clone()) {
-        Some(message) => format!("{ready} of {wanted} pods are ready: {message}"),
-        None => format!("{ready} of {wanted} pods are ready, {updated} run this configuration"),
-    };
-    let reason = if failure.is_some() {
-        "PodsFailing"
-    } else {
-        "RollingOut"
-    };
-    let progressing = if failure.is_some() { "False" } else { "True" };
-    (
-        ("False", reason, message.clone()),
-        (progressing, reason, message),
-    )
+    HumanDuration::from_secs(time.as_secs().div_ceil(unit) * unit).to_string()
 }
 
-/// Writes the status where it changed, and says so in an Event where the state did.
-pub async fn write(
+/// An Event to tell: its kind, reason and note.
+type News = (EventType, &'static str, String);
+
+/// The status after this report, and what there is to tell.
+fn next(
     consumer: &TelemetryConsumer,
+    old: &TelemetryConsumerStatus,
     report: Report,
-    context: &Context,
-) -> Result<(), kube::Error> {
-    let old = consumer.status.clone().unwrap_or_default();
-    let name = consumer.name_any();
-    let selector: Vec<_> = selector(&name)
-        .into_iter()
-        .map(|(k, v)| format!("{k}={v}"))
-        .collect();
+    now: Timestamp,
+) -> (TelemetryConsumerStatus, Vec<News>) {
+    let generation = consumer.metadata.generation;
+    let selector = selector(&consumer.name_any());
+    let selector: Vec<_> = selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let seen = report.seen;
+    let live = seen.live.unwrap_or_default();
+    let reading = seen.reading.as_ref();
     let mut new = TelemetryConsumerStatus {
-        observed_generation: consumer.metadata.generation,
+        observed_generation: generation,
         sink: Some(consumer.spec.sink.name().into()),
         selector: Some(selector.join(",")),
         group_id: Some(group_id(consumer)),
-        lag: report.lag.as_ref().and_then(|reading| reading.lag.clone()),
-        consume_rate: report.lag.as_ref().and_then(|reading| reading.rate),
+        replicas: live.replicas,
+        ready_replicas: live.ready,
+        lag: reading.and_then(|reading| reading.lag.clone()),
+        consume_rate: reading.and_then(|reading| reading.rate),
+        drain_eta: reading.and_then(|reading| reading.drain_eta).map(eta),
         ..old.clone()
     };
-    if let Some(deployment) = &report.deployment {
-        new.replicas = deployment.replicas.unwrap_or(0);
-        new.ready_replicas = deployment.ready_replicas.unwrap_or(0);
+    if let Some((revision, history, replicas)) = report.decided {
+        new.revision = Some(revision);
+        new.last_good_revision = history.good;
+        new.failed_revision = history.failed;
+        new.desired_replicas = Some(replicas);
     }
-    let mut set = |kind: &str, (status, reason, message): Verdict| {
-        set_condition(
+    let mut news = Vec::new();
+    let scaled = consumer.spec.autoscaling.is_some()
+        && old.desired_replicas.is_some()
+        && old.desired_replicas != new.desired_replicas;
+    if scaled && let Some((_, reason, message)) = &report.scaling {
+        news.push((EventType::Normal, *reason, message.clone()));
+    }
+    // Where nothing could be decided, the reason of what was decided before is none of now.
+    let scaling = report.scaling.or_else(|| {
+        let message = "the number of pods stays as it is; see Ready".to_owned();
+        let autoscaled = consumer.spec.autoscaling.is_some();
+        autoscaled.then_some(("False", report.reason, message))
+    });
+    let verdicts = [
+        ("Ready", Some(report.ready)),
+        ("ConfigValid", report.config_valid),
+        ("SinkReady", Some(seen.sink)),
+        ("Progressing", report.progressing),
+        ("ScalingActive", scaling),
+    ];
+    for (kind, verdict) in verdicts {
+        let Some((status, reason, message)) = verdict else {
+            continue;
+        };
+        let changed = set_condition(
             &mut new.conditions,
             kind,
             status,
             reason,
-            message,
-            consumer.metadata.generation,
-            Time(Timestamp::now()),
-        )
-    };
-    let message = report.ready.2.clone();
-    let kind = match report.ready.0 {
-        "False" if report.reason != "RollingOut" => EventType::Warning,
-        _ => EventType::Normal,
-    };
-    let changed = set("Ready", report.ready);
-    for (kind, verdict) in [
-        ("ConfigValid", report.config_valid),
-        ("Progressing", report.progressing),
-    ] {
-        if let Some(verdict) = verdict {
-            set(kind, verdict);
+            message.clone(),
+            generation,
+            Time(now),
+        );
+        let type_ = match (kind, status, reason) {
+            ("Ready", "False", "RollingOut" | "Scaling" | "PodsNotReady") => EventType::Normal,
+            ("Ready", "False", _) => EventType::Warning,
+            ("Ready", _, _) => EventType::Normal,
+            ("Progressing", _, "RolledBack" | "ProgressDeadlineExceeded") => EventType::Warning,
+            _ => continue,
+        };
+        if changed {
+            news.push((type_, reason, message));
         }
     }
-    write_status(consumer, &old, &new, context).await?;
-    if changed {
+    (new, news)
+}
+
+/// Writes the status where it changed from `old`, and says so in Events where the state did. The resource as it is then, if it was
+/// written.
+pub async fn write(
+    consumer: &TelemetryConsumer,
+    old: &TelemetryConsumerStatus,
+    report: Report,
+    context: &Context,
+) -> Result<Option<TelemetryConsumer>, kube::Error> {
+    let (new, news) = next(consumer, old, report, Timestamp::now());
+    let written = write_status(consumer, old, &new, context).await?;
+    for (type_, reason, message) in news {
+        let about = consumer.object_ref(&());
         context
-            .event(
-                &consumer.object_ref(&()),
-                kind,
-                report.reason,
-                "Reconcile",
-                message,
-            )
+            .event(&about, type_, reason, "Reconcile", message)
             .await;
     }
-    Ok(())
+    Ok(written)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn status(generation: i64, replicas: i32, updated: i32, ready: i32) -> DeploymentStatus {
-        DeploymentStatus {
-            observed_generation: Some(generation),
-            replicas: Some(replicas),
-            updated_replicas: Some(updated),
-            ready_replicas: Some(ready),
-            ..DeploymentStatus::default()
-        }
-    }
-
-    #[test]
-    fn ready_means_that_every_pod_runs_this_configuration() {
-        for (wanted, status, expected) in [
-            (2, status(5, 2, 2, 2), ("True", "Running")),
-            (2, status(4, 2, 2, 2), ("False", "RollingOut")),
-            (2, status(5, 3, 2, 3), ("False", "RollingOut")),
-            (2, status(5, 2, 2, 1), ("False", "RollingOut")),
-            (0, status(5, 0, 0, 0), ("True", "ScaledToZero")),
-        ] {
-            let (ready, _) = judge(wanted, Some(5), &status);
-            assert_eq!((ready.0, ready.1), expected, "{wanted} {status:?}");
-        }
-    }
-}
+mod tests;

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bt_kafka::{Admin, Error as KafkaError};
-use k8s_openapi::jiff::Timestamp;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::ListParams;
 use kube::runtime::events::EventType;
 use kube::{Api, Resource, ResourceExt};
-use serde_json::json;
 
 use super::batch::{failed, side_by_side, uid};
 use super::queue::Next;
@@ -17,6 +15,7 @@ use super::registry::{Registry, Uid};
 use super::{Topics, desired, ownership};
 use crate::api::{DeletionPolicy, KafkaTopic, is_paused};
 use crate::clusters::Cluster;
+use crate::finalizer::{self, Ensured, waited};
 use crate::metrics::Reconcile;
 
 /// Holds a resource back until its topic has been dealt with. Only resources whose policy may delete carry it.
@@ -24,7 +23,7 @@ pub const FINALIZER: &str = "monitoring.bt.dev/topic";
 
 /// Whether a resource waits for us before it goes.
 pub fn is_held(topic: &KafkaTopic) -> bool {
-    topic.finalizers().iter().any(|name| name == FINALIZER)
+    finalizer::is_held(topic, FINALIZER)
 }
 
 /// Puts the finalizer on, or takes it off, where it is not as wanted. Whether the resource is still there.
@@ -33,54 +32,13 @@ pub async fn ensure_finalizer(
     topic: &KafkaTopic,
     wanted: bool,
 ) -> Result<bool, kube::Error> {
-    if is_held(topic) == wanted {
-        return Ok(true);
-    }
-    let namespace = topic.namespace().unwrap_or_default();
-    let api = Api::<KafkaTopic>::namespaced(topics.context.client.clone(), &namespace);
-    let name = topic.name_any();
-    match set_finalizer(topics, &api, &name, topic.meta(), wanted).await {
-        // Somebody has changed it since we saw it: with what it is now.
-        Err(kube::Error::Api(status)) if status.code == 409 => {}
-        outcome => return outcome,
-    }
-    match api.get_metadata_opt(&name).await? {
-        Some(current) if current.uid() == topic.uid() => {
-            set_finalizer(topics, &api, &name, &current.metadata, wanted).await
-        }
-        _ => Ok(false),
-    }
-}
-
-async fn set_finalizer(
-    topics: &Topics,
-    api: &Api<KafkaTopic>,
-    name: &str,
-    known: &kube::api::ObjectMeta,
-    wanted: bool,
-) -> Result<bool, kube::Error> {
-    let mut finalizers = known.finalizers.clone().unwrap_or_default();
-    finalizers.retain(|name| name != FINALIZER);
-    if wanted {
-        if known.deletion_timestamp.is_some() {
-            return Ok(false);
-        }
-        finalizers.push(FINALIZER.into());
-    }
-    // With the resource version it fails if somebody changes the list meanwhile.
-    let patch = json!({"metadata": {
-        "uid": known.uid, "resourceVersion": known.resource_version, "finalizers": finalizers,
-    }});
-    match api
-        .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
-        .await
-    {
-        Ok(written) => {
+    match finalizer::ensure(&topics.context.client, topic, FINALIZER, wanted).await? {
+        Ensured::Unchanged => Ok(true),
+        Ensured::Written(written) => {
             topics.registry().wrote(written);
             Ok(true)
         }
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-        Err(error) => Err(error),
+        Ensured::Gone => Ok(false),
     }
 }
 
@@ -112,7 +70,7 @@ pub async fn finish(
         async move {
             let end = match end {
                 Some(Ok(end)) => end,
-                Some(Err(why)) if waited(&topic) >= bound => {
+                Some(Err(why)) if waited(topic.as_ref()) >= bound => {
                     let name = desired::name(&topic);
                     End::LeftBehind(format!("topic {name} was left behind in Kafka: {why}; delete it by hand if it is not wanted"))
                 }
@@ -362,14 +320,4 @@ async fn not_empty<'a>(
         }
     }
     Ok(kept)
-}
-
-/// How long the resource has been waiting for its deletion.
-fn waited(topic: &KafkaTopic) -> Duration {
-    topic
-        .meta()
-        .deletion_timestamp
-        .as_ref()
-        .and_then(|since| Duration::try_from(Timestamp::now().duration_since(since.0)).ok())
-        .unwrap_or_default()
 }

@@ -1,0 +1,312 @@
+//! One reconcile.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt;
+
+use super::apply::{self, Outcome};
+use super::build::{self, Surroundings};
+use super::manifests::{Circumstances, Template, manifests};
+use super::memory::Memory;
+use super::owned::{Kind, Live, LiveDeployment};
+use super::rollout::{self, History, Phase, Step, Watch};
+use super::scaling::Inputs;
+use super::status::{self, Report, Rollback, Seen, Verdict, Workload};
+use super::{Consumers, desired, key, templates};
+use crate::api::{TelemetryConsumer, TelemetryConsumerStatus, is_paused};
+
+/// When the second half of a change follows.
+const SOON: Duration = Duration::from_millis(100);
+
+/// What came of it, and when to look again if nothing changes before.
+pub type Reconciled = (&'static str, Option<Duration>);
+
+/// Makes the objects as the spec wants them, and writes how they fare.
+pub async fn reconcile(
+    consumer: &TelemetryConsumer,
+    consumers: &Consumers,
+    memory: &mut Memory,
+) -> Result<Reconciled, kube::Error> {
+    let task = Task {
+        status: memory.status(consumer),
+        namespace: consumer.namespace().unwrap_or_default(),
+        consumer,
+        consumers,
+    };
+    let (report, again) = task.examine(memory).await?;
+    if !report.has_decided() {
+        consumers.scalers.interrupt(&key(consumer));
+    }
+    let reason = report.reason;
+    let written = status::write(consumer, &task.status, report, &consumers.context).await?;
+    if let Some(written) = written {
+        memory.wrote(written);
+    }
+    Ok((reason, again))
+}
+
+struct Task<'a> {
+    consumer: &'a TelemetryConsumer,
+    consumers: &'a Consumers,
+    status: TelemetryConsumerStatus,
+    namespace: String,
+}
+
+impl Task<'_> {
+    /// The object of that kind, if it is this consumer's.
+    fn own(&self, kind: Kind) -> Option<Live> {
+        let name = self.consumer.name_any();
+        let live = self.consumers.owned.get(kind, &self.namespace, &name)?;
+        let (_, owner) = live.owner.as_ref()?;
+        (Some(owner) == self.consumer.uid().as_ref()).then_some(live)
+    }
+
+    fn deployment(&self) -> Option<LiveDeployment> {
+        self.own(Kind::Deployment)?.deployment
+    }
+
+    /// Why there are no pods, or why they are not ready.
+    fn problem(&self, live: Option<&LiveDeployment>) -> Option<String> {
+        let unmade = live.and_then(|live| live.failure.clone());
+        unmade.or_else(|| self.consumers.sinks.pod_problem(self.consumer))
+    }
+
+    fn seen(&self) -> Seen {
+        let settings = &self.consumers.context.settings;
+        let limit = 4 * settings.lag_interval();
+        Seen {
+            reading: self.consumers.lag.of(self.consumer, limit),
+            sink: self.consumers.sinks.of(self.consumer),
+            live: self.deployment(),
+        }
+    }
+
+    /// What is the case with this consumer, after its objects were made as the spec wants them.
+    async fn examine(
+        &self,
+        memory: &mut Memory,
+    ) -> Result<(Report, Option<Duration>), kube::Error> {
+        let (consumer, context) = (self.consumer, &self.consumers.context);
+        let invalid = |problems: &[String]| Ok((Report::invalid(problems, self.seen()), None));
+        if is_paused(consumer) {
+            return Ok((Report::paused(self.seen()), None));
+        }
+        let (credentials, mut problems) = match self.consumers.secrets.of(consumer).await? {
+            Ok(credentials) => (credentials, Vec::new()),
+            Err(problems) => (BTreeMap::new(), problems),
+        };
+        let desired = match desired::validate(consumer, credentials, &context.settings) {
+            Ok(desired) if problems.is_empty() => desired,
+            Ok(_) => return invalid(&problems),
+            Err(more) => {
+                problems.extend(more);
+                return invalid(&problems);
+            }
+        };
+        let cluster = desired::cluster(consumer, &context.settings);
+        let surroundings = Surroundings {
+            kafka_ports: self.consumers.lag.kafka_ports(&cluster),
+            pod_monitors: self.consumers.owned.has_pod_monitors(),
+        };
+        let objects = match build::objects(consumer, &desired, &surroundings) {
+            Ok(objects) => objects,
+            Err(problems) => return invalid(&problems),
+        };
+
+        let now = Instant::now();
+        let wanted = objects.revision.clone();
+        let before = self.deployment();
+        let overdue = self.watch(memory, &wanted, before.as_ref(), now);
+        let (decision, template) = self
+            .template(memory, &wanted, before.as_ref(), overdue)
+            .await?;
+        let target = match &decision.step {
+            Step::Apply => &wanted,
+            Step::RollBack { to } | Step::StayRolledBack { to } => to,
+        };
+        let (replicas, scaling) = self.scale(before.as_ref(), target, now);
+        let mut workload = Workload {
+            rollback: None,
+            proven: decision.history.good.as_ref() == Some(target),
+            replicas,
+            autoscaled: consumer.spec.autoscaling.is_some(),
+            overdue,
+            deadline: consumer.spec.progress_deadline_seconds,
+            problem: self.problem(before.as_ref()),
+            wanted_revision: wanted.clone(),
+        };
+        if let Step::RollBack { to } | Step::StayRolledBack { to } = &decision.step {
+            workload.rollback = Some(Rollback {
+                why: self.why(&workload, to),
+                to: to.clone(),
+            });
+        }
+        if let Step::RollBack { .. } = decision.step {
+            // Noted before it is done, so that it is not tried again whatever happens in between.
+            let report = Report::of(&workload, decision.history, scaling, self.seen());
+            return Ok((report, Some(SOON)));
+        }
+
+        let settled = is_settled(before.as_ref(), &wanted, &decision.history);
+        let circumstances = Circumstances {
+            replicas,
+            template,
+            settled,
+            ports_known: surroundings.kafka_ports.is_some(),
+            data: self
+                .own(Kind::ConfigMap)
+                .map(|live| live.content)
+                .unwrap_or_default(),
+            policy: self
+                .own(Kind::NetworkPolicy)
+                .map(|live| live.content)
+                .unwrap_or_default(),
+        };
+        let (objects, mut unwanted) = manifests(consumer, objects, circumstances);
+        if !surroundings.pod_monitors {
+            // There are none, or it is not known yet which there are.
+            unwanted.remove(&Kind::PodMonitor);
+        }
+        let outcome = apply::apply(
+            consumer,
+            &objects,
+            &unwanted,
+            &mut memory.applied,
+            &self.consumers.owned,
+            context,
+        )
+        .await?;
+        Ok(match outcome {
+            Outcome::Foreign(kind) => (Report::foreign(kind, consumer, self.seen()), None),
+            Outcome::Former(kind) => (Report::former(kind, self.seen()), None),
+            Outcome::Refused(why) => return invalid(&[why]),
+            Outcome::Applied => {
+                let report = Report::of(&workload, decision.history, scaling, self.seen());
+                let again = memory.watch.as_ref().filter(|_| !overdue);
+                let again = again.map(|watch| watch.look_again(self.deadline(), now));
+                (report, again)
+            }
+        })
+    }
+
+    fn deadline(&self) -> Duration {
+        let seconds = self.consumer.spec.progress_deadline_seconds;
+        Duration::from_secs(seconds.try_into().unwrap_or(0))
+    }
+
+    fn history(&self) -> History {
+        History {
+            good: self.status.last_good_revision.clone(),
+            failed: self.status.failed_revision.clone(),
+        }
+    }
+
+    /// Takes notice of how far the pods are; whether their time is over.
+    fn watch(
+        &self,
+        memory: &mut Memory,
+        wanted: &str,
+        live: Option<&LiveDeployment>,
+        now: Instant,
+    ) -> bool {
+        let history = self.history();
+        // Where the wanted revision has failed, it is the good one that is awaited.
+        let awaited = match (&history.failed, &history.good) {
+            (Some(failed), Some(good)) if failed == wanted => good,
+            _ => wanted,
+        };
+        let pods = live.map_or(0, |live| live.wanted);
+        memory.watch = Watch::look(memory.watch.take(), awaited, pods, live, now);
+        match (&memory.watch, live) {
+            (Some(watch), Some(live)) => watch.is_overdue(live, self.deadline(), now),
+            _ => false,
+        }
+    }
+
+    /// Decides which revision the pods run, and finds its template. A revision of which the template is lost cannot be gone back to.
+    async fn template(
+        &self,
+        memory: &mut Memory,
+        wanted: &str,
+        live: Option<&LiveDeployment>,
+        overdue: bool,
+    ) -> Result<(rollout::Decision, Template), kube::Error> {
+        let history = self.history();
+        let decision = rollout::decide(wanted, &history, live, overdue);
+        let (Step::RollBack { to } | Step::StayRolledBack { to }) = &decision.step else {
+            memory.template = None;
+            return Ok((decision, Template::Wanted));
+        };
+        if memory.template.as_ref().is_none_or(|(of, _)| of != to) {
+            let uid = self.own(Kind::Deployment).map(|live| live.uid);
+            let client = &self.consumers.context.client;
+            let uid = uid.unwrap_or_default();
+            let found = templates::find(client, self.consumer, &uid, to).await?;
+            memory.template = found.map(|template| (to.clone(), template));
+        }
+        let there = live.is_some_and(|live| live.runs(to));
+        Ok(match &memory.template {
+            Some((_, template)) => {
+                let template = Template::Earlier(template.clone());
+                (decision, template)
+            }
+            // It is where it should be.
+            None if there => (decision, Template::Unknown),
+            None => {
+                let lost = History::default();
+                let decision = rollout::decide(wanted, &lost, live, overdue);
+                (decision, Template::Wanted)
+            }
+        })
+    }
+
+    /// The number of pods, and `ScalingActive`.
+    fn scale(&self, live: Option<&LiveDeployment>, target: &str, now: Instant) -> (i32, Verdict) {
+        let (spec, key) = (&self.consumer.spec, key(self.consumer));
+        let Some(autoscaling) = &spec.autoscaling else {
+            self.consumers.scalers.forget(&key);
+            let message = "spec.replicas says how many pods there are; autoscaling is not given";
+            return (spec.replicas, ("False", "Disabled", message.into()));
+        };
+        let decided = self.status.desired_replicas;
+        let reading = self.seen().reading;
+        let decision = self.consumers.scalers.decide(
+            &key,
+            Inputs {
+                now,
+                autoscaling,
+                start_from: spec.start_from,
+                // A new consumer starts with a pod: until one has been there, nothing is committed, and lag means little.
+                current: decided
+                    .or(live.map(|live| live.wanted))
+                    .unwrap_or(autoscaling.min_replicas.max(1)),
+                ready: live.map_or(0, |live| live.ready),
+                rolling_out: live.is_none_or(|live| live.rolls_out(target)),
+                reading: reading.as_ref(),
+            },
+        );
+        (decision.replicas, decision.verdict)
+    }
+
+    /// Why the wanted revision was taken back: what was found then, where it is known.
+    fn why(&self, workload: &Workload, to: &str) -> String {
+        let said =
+            self.status.conditions.iter().find(|condition| {
+                condition.kind == "Progressing" && condition.reason == "RolledBack"
+            });
+        let same = self.status.failed_revision.as_ref() == Some(&workload.wanted_revision);
+        match said.filter(|_| same) {
+            Some(condition) => condition.message.clone(),
+            None => workload.failure(to),
+        }
+    }
+}
+
+/// Whether nothing of an earlier revision is needed any more.
+fn is_settled(live: Option<&LiveDeployment>, wanted: &str, history: &History) -> bool {
+    let proven = history.good.as_deref().is_none_or(|good| good == wanted);
+    let settled =
+        |live: &LiveDeployment| rollout::phase(live, wanted, live.wanted, false) == Phase::Settled;
+    proven && live.is_none_or(settled)
+}

@@ -1,0 +1,247 @@
+use serde_json::json;
+
+use super::*;
+
+fn consumer(autoscaled: bool) -> TelemetryConsumer {
+    let mut spec = json!({"topics": ["t"], "sink": {"prometheus": {}}});
+    if autoscaled {
+        spec["autoscaling"] = json!({"maxReplicas": 5});
+    }
+    let mut consumer =
+        TelemetryConsumer::new("metrics", serde_json::from_value(spec).expect("a spec"));
+    consumer.metadata.namespace = Some("shop".into());
+    consumer.metadata.generation = Some(3);
+    consumer
+}
+
+fn live(revision: &str, replicas: i32, updated: i32, ready: i32) -> LiveDeployment {
+    LiveDeployment {
+        revision: Some(revision.into()),
+        generation: 5,
+        observed_generation: 5,
+        wanted: 2,
+        replicas,
+        updated,
+        ready,
+        available: ready,
+        ..LiveDeployment::default()
+    }
+}
+
+fn unseen(deployment: LiveDeployment) -> LiveDeployment {
+    LiveDeployment {
+        observed_generation: 4,
+        ..deployment
+    }
+}
+
+fn workload() -> Workload {
+    Workload {
+        wanted_revision: "b".into(),
+        replicas: 2,
+        deadline: 20,
+        ..Workload::default()
+    }
+}
+
+fn sink(status: &'static str) -> Verdict {
+    (status, "Reason", "what the pods say".into())
+}
+
+#[test]
+fn ready_is_the_summary() {
+    let proven = || Workload {
+        proven: true,
+        ..workload()
+    };
+    let autoscaled = || Workload {
+        autoscaled: true,
+        ..proven()
+    };
+    let overdue = || Workload {
+        overdue: true,
+        problem: Some("CrashLoopBackOff".into()),
+        ..workload()
+    };
+    let rolled_back = || Workload {
+        rollback: Some(Rollback {
+            to: "a".into(),
+            why: "it failed".into(),
+        }),
+        proven: true,
+        ..workload()
+    };
+    #[rustfmt::skip]
+    let cases = [
+        ("all are ready", workload(), live("b", 2, 2, 2), "True", ("True", "Running"), ("False", "Settled")),
+        ("the sink is not known", workload(), live("b", 2, 2, 2), "Unknown", ("True", "Running"), ("False", "Settled")),
+        ("the sink is away", workload(), live("b", 2, 2, 2), "False", ("False", "SinkNotReady"), ("False", "Settled")),
+        ("the first rollout", workload(), live("b", 2, 2, 1), "Unknown", ("False", "RollingOut"), ("True", "RollingOut")),
+        ("a rollout", workload(), live("b", 3, 1, 2), "True", ("False", "RollingOut"), ("True", "RollingOut")),
+        ("late", overdue(), live("b", 3, 1, 2), "True", ("False", "PodsFailing"), ("False", "ProgressDeadlineExceeded")),
+        ("a pod more", proven(), live("b", 2, 2, 1), "True", ("False", "PodsNotReady"), ("True", "PodsNotReady")),
+        ("an edit not yet looked at", proven(), unseen(live("b", 2, 2, 2)), "True", ("True", "Running"), ("False", "Settled")),
+        ("a revision not yet looked at", workload(), unseen(live("b", 2, 2, 2)), "True", ("False", "RollingOut"), ("True", "RollingOut")),
+        ("a pod too many", proven(), live("b", 3, 3, 3), "True", ("False", "Scaling"), ("True", "Scaling")),
+        ("a pod more, by autoscaling", autoscaled(), live("b", 2, 2, 1), "True", ("True", "Running"), ("True", "Scaling")),
+        ("woken by autoscaling", autoscaled(), live("b", 2, 2, 0), "Unknown", ("False", "PodsNotReady"), ("True", "PodsNotReady")),
+        ("taken back, on the way", rolled_back(), live("b", 3, 1, 2), "True", ("False", "RollingOut"), ("False", "RolledBack")),
+        ("taken back", rolled_back(), live("a", 2, 2, 2), "True", ("True", "Running"), ("False", "RolledBack")),
+        ("taken back, the sink away", rolled_back(), live("a", 2, 2, 2), "False", ("False", "SinkNotReady"), ("False", "RolledBack")),
+    ];
+    for (what, workload, live, state, ready, progressing) in cases {
+        let (found, going) = workload.judge(Some(&live), &sink(state));
+        assert_eq!((found.0, found.1), ready, "{what}: {}", found.2);
+        assert_eq!((going.0, going.1), progressing, "{what}: {}", going.2);
+    }
+}
+
+#[test]
+fn messages_say_what_and_why() {
+    let failing = Workload {
+        problem: Some("consumer: ImagePullBackOff: no such image".into()),
+        overdue: true,
+        ..workload()
+    };
+    let (ready, _) = failing.judge(Some(&live("b", 3, 1, 2)), &sink("True"));
+    assert_eq!(
+        ready.2,
+        "2 of 2 pods are ready, 1 run this configuration, and no more became ready within 20 s: consumer: ImagePullBackOff: no such image"
+    );
+    assert_eq!(
+        failing.failure("a"),
+        "revision b did not become ready within 20 s (consumer: ImagePullBackOff: no such image); the pods went back to revision a. It is tried again when the spec, or a Secret that it names, changes"
+    );
+}
+
+#[test]
+fn no_pods_are_ready_at_once() {
+    let none = Workload {
+        replicas: 0,
+        ..workload()
+    };
+    let live = LiveDeployment {
+        revision: Some("b".into()),
+        generation: 1,
+        ..LiveDeployment::default()
+    };
+    let (ready, _) = none.judge(Some(&live), &sink("Unknown"));
+    assert_eq!((ready.0, ready.1), ("True", "ScaledToZero"));
+}
+
+fn seen() -> Seen {
+    Seen {
+        reading: None,
+        sink: sink("True"),
+        live: Some(live("b", 2, 2, 2)),
+    }
+}
+
+fn told(news: &[News]) -> Vec<(&'static str, bool)> {
+    let warns = |type_: &EventType| *type_ == EventType::Warning;
+    news.iter()
+        .map(|(type_, reason, _)| (*reason, warns(type_)))
+        .collect()
+}
+
+#[test]
+fn a_status_has_everything_and_settles() {
+    let consumer = consumer(true);
+    let report = || {
+        let history = History {
+            good: Some("b".into()),
+            failed: None,
+        };
+        let scaling = ("True", "ScaledUp", "from 1 to 2 pods".to_owned());
+        Report::of(&workload(), history, scaling, seen())
+    };
+    let old = TelemetryConsumerStatus {
+        desired_replicas: Some(1),
+        ..TelemetryConsumerStatus::default()
+    };
+    let now = Timestamp::UNIX_EPOCH;
+    let (status, news) = next(&consumer, &old, report(), now);
+    let kinds: Vec<_> = status.conditions.iter().map(|c| c.kind.as_str()).collect();
+    assert_eq!(
+        kinds,
+        [
+            "Ready",
+            "ConfigValid",
+            "SinkReady",
+            "Progressing",
+            "ScalingActive"
+        ]
+    );
+    assert_eq!(status.desired_replicas, Some(2));
+    assert_eq!((status.replicas, status.ready_replicas), (2, 2));
+    assert_eq!(status.revision.as_deref(), Some("b"));
+    assert_eq!(status.last_good_revision.as_deref(), Some("b"));
+    assert_eq!(status.observed_generation, Some(3));
+    assert_eq!(told(&news), [("ScaledUp", false), ("Running", false)]);
+    let later = Timestamp::from_second(60).expect("in range");
+    let (again, news) = next(&consumer, &status, report(), later);
+    assert_eq!((again, told(&news)), (status, Vec::new()));
+}
+
+#[test]
+fn what_is_wrong_leaves_what_was_decided_as_it_is() {
+    let consumer = consumer(false);
+    let old = TelemetryConsumerStatus {
+        desired_replicas: Some(2),
+        revision: Some("b".into()),
+        failed_revision: Some("x".into()),
+        ..TelemetryConsumerStatus::default()
+    };
+    let report = Report::invalid(&["spec.topics: none".into()], seen());
+    let (status, news) = next(&consumer, &old, report, Timestamp::UNIX_EPOCH);
+    assert_eq!(status.desired_replicas, Some(2));
+    assert_eq!(status.failed_revision.as_deref(), Some("x"));
+    assert_eq!(status.ready_replicas, 2);
+    assert_eq!(told(&news), [("ConfigInvalid", true)]);
+}
+
+#[test]
+fn scaling_says_that_nothing_is_decided() {
+    let old = TelemetryConsumerStatus::default();
+    let scaling = |autoscaled, report| {
+        let consumer = consumer(autoscaled);
+        let (status, _) = next(&consumer, &old, report, Timestamp::UNIX_EPOCH);
+        let mut conditions = status.conditions.into_iter();
+        conditions
+            .find(|condition| condition.kind == "ScalingActive")
+            .map(|condition| (condition.status, condition.reason))
+    };
+    let says = |reason: &str| Some(("False".to_owned(), reason.to_owned()));
+    assert_eq!(scaling(true, Report::paused(seen())), says("Paused"));
+    let invalid = || Report::invalid(&["spec.topics: none".into()], seen());
+    assert_eq!(scaling(true, invalid()), says("ConfigInvalid"));
+    assert_eq!(scaling(false, invalid()), None);
+}
+
+#[test]
+fn going_back_is_told_as_a_warning() {
+    let workload = Workload {
+        rollback: Some(Rollback {
+            to: "a".into(),
+            why: "it failed".into(),
+        }),
+        ..workload()
+    };
+    let report = Report::of(&workload, History::default(), sink("False"), seen());
+    let old = TelemetryConsumerStatus::default();
+    let (_, news) = next(&consumer(false), &old, report, Timestamp::UNIX_EPOCH);
+    assert_eq!(told(&news), [("RollingOut", false), ("RolledBack", true)]);
+}
+
+#[test]
+fn the_time_to_drain_is_told_the_coarser_the_longer_it_is() {
+    for (seconds, expected) in [
+        (0, "0s"),
+        (7, "7s"),
+        (61, "1m10s"),
+        (601, "11m"),
+        (9000, "3h"),
+    ] {
+        assert_eq!(eta(Duration::from_secs(seconds)), expected);
+    }
+}
