@@ -21,6 +21,8 @@ chart() {
     helm lint --strict charts -f "charts/$values.yaml"
     helm template bt-monitoring charts -f "charts/$values.yaml" "${CRDS_THERE[@]}" > "$TEMP/$values.yaml"
   done
+  helm template bt-monitoring charts -f dev/check-values.yaml "${CRDS_THERE[@]}" > "$TEMP/fields.yaml"
+  grep -q '"enableServiceLinks":null' "$TEMP/fields.yaml" || { echo "the chart drops the nulls of a podTemplate" >&2; return 1; }
   helm template bt-monitoring charts "${CRDS_THERE[@]}" --set kafka.bootstrapServer=x > "$TEMP/misspelt" 2>&1 || true
   grep -q "additional properties 'bootstrapServer' not allowed" "$TEMP/misspelt" \
     || { echo "values.schema.json does not refuse a misspelt key:" >&2; cat "$TEMP/misspelt" >&2; return 1; }
@@ -29,8 +31,8 @@ chart() {
 python_checks() {
   local bin; bin=$(dirname "$PYTHON")
   cd producers/python
-  "$bin/ruff" check --no-cache . ../../dev/sample-traffic
-  "$bin/ruff" format --no-cache --check . ../../dev/sample-traffic
+  "$bin/ruff" check --no-cache . ../../dev/sample-traffic ../../examples
+  "$bin/ruff" format --no-cache --check . ../../dev/sample-traffic ../../examples
   "$bin/mypy" --cache-dir "$BT_CACHE/mypy"
   "$PYTHON" -m pytest -q -p no:cacheprovider -m 'not broker'
 }
