@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Measures on a cluster of its own, which is deleted at the end. KEEP=1 keeps it, and the next run uses it as it is, with the
-# operator of then. Arguments go to the bench: `bench.sh topics --topics 1000`; `bench.sh --help` shows them.
+# operator of then. Arguments go to the bench: `bench.sh topics --topics 1000`, `bench.sh consumers`, without any all of it;
+# `bench.sh --help` shows them.
 export BT_CLUSTER=bt-bench
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 
 # The user's own kubeconfig stays as it is.
 export KUBECONFIG=$BT_CACHE/bt-bench.kubeconfig
-BENCH=$CARGO_TARGET_DIR/release/bench
+BENCH=$CARGO_TARGET_DIR/release/bench ARGUMENTS=$*
 created=
 
 finish() {
@@ -19,7 +20,7 @@ finish() {
     fi
     if [ -n "${KEEP:-}" ]; then
       say "the cluster bt-bench is kept; on what is in it now:"
-      say "    KUBECONFIG=$KUBECONFIG $BENCH --kafka $BENCH_KAFKA topics"
+      say "    KUBECONFIG=$KUBECONFIG $BENCH --kafka $BENCH_KAFKA $ARGUMENTS"
     else step "cluster bt-bench: deleted" "$ROOT/dev/cluster.sh" delete; fi
   fi
   exit "$code"

@@ -3,14 +3,20 @@
 //! `./justw bench` makes the cluster and runs this program; on a cluster that is there it can be run by itself, with `KUBECONFIG` and
 //! `--kafka` set. It scales the operator and makes topics by the thousand: not for a cluster that others use.
 
+mod board;
 mod cluster;
+mod consumers;
 mod health;
+mod histogram;
+mod load;
 mod machine;
 mod operator;
 mod process;
 mod requests;
+mod session;
 mod table;
 mod topics;
+mod words;
 
 use clap::{Parser, Subcommand};
 
@@ -41,6 +47,8 @@ struct Cli {
 enum Command {
     /// KafkaTopics: created, modified and deleted by the hundred, by the thousand at once, and left alone.
     Topics(topics::Options),
+    /// TelemetryConsumers: 300 at once, left alone while their lag is read, and scaled by it.
+    Consumers(consumers::Options),
 }
 
 #[tokio::main]
@@ -49,9 +57,20 @@ async fn main() -> anyhow::Result<()> {
     if cli.check {
         return Ok(());
     }
-    let Command::Topics(options) = cli
-        .command
-        .unwrap_or_else(|| Command::Topics(topics::Options::parse_from(["topics"])));
     let cluster = Cluster::connect(&cli.namespace).await?;
-    topics::run(&cluster, &cli.kafka, &options).await
+    match cli.command {
+        Some(Command::Topics(options)) => topics::run(&cluster, &cli.kafka, &options).await,
+        Some(Command::Consumers(options)) => consumers::run(&cluster, &cli.kafka, &options).await,
+        None => {
+            let topics = topics::Options::parse_from(["topics"]);
+            let consumers = consumers::Options::parse_from(["consumers"]);
+            // The second even if the first failed.
+            let first = topics::run(&cluster, &cli.kafka, &topics).await;
+            let second = consumers::run(&cluster, &cli.kafka, &consumers).await;
+            if let (Err(error), Err(_)) = (&first, &second) {
+                eprintln!("topics: {error:#}");
+            }
+            second.and(first)
+        }
+    }
 }

@@ -16,6 +16,8 @@ use crate::process;
 const NAME: &str = "bt-operator";
 /// After which a change of scale has failed.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// For how long nobody may hold the Lease: the next one waits until it has expired.
+const WITHOUT_LEADER: Duration = Duration::from_secs(30);
 
 /// The operator as the chart installs it.
 pub struct Operator<'a> {
@@ -78,7 +80,7 @@ impl<'a> Operator<'a> {
         loop {
             let pods = self.pods().await?;
             let all = pods.len() == usize::try_from(self.replicas)? && pods.iter().all(is_ready);
-            if all && self.leader().await.is_ok() {
+            if all && self.holder().await.is_ok() {
                 return Ok(());
             }
             if Instant::now() > until {
@@ -102,17 +104,33 @@ impl<'a> Operator<'a> {
         Ok(self.api::<Pod>().list(&params).await?.items)
     }
 
-    /// The name of the pod that holds the Lease.
+    /// The name of the pod that holds the Lease; where none does, the next one to hold it.
     ///
     /// # Errors
-    /// When none of the operator's pods does.
+    /// When none of the operator's pods holds it for half a minute.
     pub async fn leader(&self) -> Result<String> {
+        let until = Instant::now() + WITHOUT_LEADER;
+        loop {
+            match self.holder().await {
+                Err(_) if Instant::now() < until => sleep(Duration::from_millis(500)).await,
+                found => return found,
+            }
+        }
+    }
+
+    async fn holder(&self) -> Result<String> {
         let lease = self.api::<Lease>().get(NAME).await?;
         let holder = lease.spec.and_then(|spec| spec.holder_identity);
         let holder = holder.unwrap_or_default();
         let pods = self.pods().await?;
         let leader = pods.iter().find(|pod| pod.name_any() == holder);
-        let leader = leader.with_context(|| format!("no pod {holder:?}, which holds the Lease"))?;
+        let leader = leader.with_context(|| {
+            if holder.is_empty() {
+                "no replica of the operator holds the Lease".to_owned()
+            } else {
+                format!("the Lease is held by {holder:?}, and there is no such pod")
+            }
+        })?;
         Ok(leader.name_any())
     }
 
@@ -164,6 +182,47 @@ impl<'a> Operator<'a> {
             peak_rss: process::bytes(&status, "VmHWM")?,
             peak_cgroup,
         })
+    }
+
+    /// What a pod's `/metrics` says, by way of the API server.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metrics(&self, pod: &str) -> Result<String> {
+        let path = format!(
+            "/api/v1/namespaces/{}/pods/{pod}:8080/proxy/metrics",
+            self.cluster.namespace
+        );
+        let request = http::Request::get(path).body(Vec::new())?;
+        let answer = self.cluster.client.request_text(request).await;
+        answer.with_context(|| format!("the metrics of pod {pod}"))
+    }
+
+    /// A variable of its environment, where it is set to a text.
+    ///
+    /// # Errors
+    /// When Kubernetes does not answer.
+    pub async fn environment(&self, name: &str) -> Result<Option<String>> {
+        let deployment = deployments(self.cluster).get(NAME).await?;
+        let pod = deployment.spec.and_then(|spec| spec.template.spec);
+        let containers = pod.into_iter().flat_map(|pod| pod.containers);
+        let mut variables = containers.flat_map(|container| container.env.unwrap_or_default());
+        Ok(variables
+            .find(|variable| variable.name == name)
+            .and_then(|variable| variable.value))
+    }
+
+    /// Its image.
+    ///
+    /// # Errors
+    /// When Kubernetes does not answer.
+    pub async fn image(&self) -> Result<String> {
+        let deployment = deployments(self.cluster).get(NAME).await?;
+        let pod = deployment.spec.and_then(|spec| spec.template.spec);
+        let container = pod.and_then(|pod| pod.containers.into_iter().next());
+        container
+            .and_then(|container| container.image)
+            .context("the operator's Deployment has no image")
     }
 
     /// The namespace and the name of the account that it speaks to Kubernetes with.

@@ -15,11 +15,17 @@ const PREFIX: &str = "bt-bench";
 const LABEL: &str = "monitoring.bt.dev/bench";
 const COUNTER: &str = "apiserver_flowcontrol_dispatched_requests_total{";
 /// What is counted apart; the first that fits a request counts it. A star is every resource.
-const KINDS: [(&str, &[&str]); 6] = [
+const KINDS: [(&str, &[&str]); 12] = [
     ("*", &["watch"]),
     ("leases", &["get", "list", "create", "update", "patch"]),
     ("kafkatopics", &["get", "list", "update", "patch"]),
     ("kafkatopics/status", &["get", "update", "patch"]),
+    ("telemetryconsumers", &["get", "list", "update", "patch"]),
+    ("telemetryconsumers/status", &["get", "update", "patch"]),
+    ("deployments", &["get", "list", "create", "update", "patch"]),
+    ("configmaps", &["get", "list", "create", "update", "patch"]),
+    ("services", &["get", "list", "create", "update", "patch"]),
+    ("secrets", &["get"]),
     ("events", &["create", "update", "patch"]),
     ("*", &["get", "list", "create", "update", "patch", "delete"]),
 ];
@@ -147,6 +153,13 @@ impl Counts {
         Self(work.map(|(kind, count)| (kind.clone(), *count)).collect())
     }
 
+    /// What changes something, but for the Lease.
+    pub fn writes(&self) -> Self {
+        let reads = |kind: &str| ["get ", "list "].iter().any(|verb| kind.starts_with(verb));
+        let writes = self.work().0.into_iter().filter(|(kind, _)| !reads(kind));
+        Self(writes.collect())
+    }
+
     /// Watches and what concerns the Lease.
     pub fn standing(&self) -> Self {
         let standing = self.0.iter().filter(|(kind, _)| is_standing(kind));
@@ -217,6 +230,17 @@ apiserver_flowcontrol_dispatched_requests_total{flow_schema=\"service-accounts\"
         );
         assert_eq!(now.standing().words(1), "update leases 5, watch 1");
         assert_eq!(now.work().total(), 19);
+    }
+
+    #[test]
+    fn writes_are_what_changes_something() {
+        let more = "apiserver_flowcontrol_dispatched_requests_total{flow_schema=\"bt-bench-get-secrets\",priority_level=\"workload-low\"} 3\n";
+        let now = Counts::of(&format!("{METRICS}{more}"));
+        assert_eq!(now.work().total(), 22);
+        assert_eq!(
+            now.writes().words(1),
+            "patch kafkatopics 12, patch kafkatopics/status 7"
+        );
     }
 
     #[test]

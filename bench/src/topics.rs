@@ -1,6 +1,5 @@
 //! KafkaTopics: 250 created, modified and deleted, phase by phase; 3,000 at once; and the operator at rest with them.
 
-mod board;
 mod kafka;
 mod report;
 mod run;

@@ -6,20 +6,16 @@ use std::time::Duration;
 
 use super::Options;
 use super::work::Step;
-use crate::health::Heard;
-use crate::operator::Usage;
-use crate::requests::Counts;
+use crate::load::{AtMost, AtWork, Rest};
 use crate::table::Table;
+use crate::words::{duration, verdict};
 
 /// Times the floor, for all phases together.
 const MAX_RATIO: f64 = 1.5;
 /// CPU seconds for all topics at once.
 const MAX_CPU: f64 = 15.0;
-/// Bytes of the resident set, at any time.
-const MAX_MEMORY: u64 = 64 * MIB;
 /// CPU seconds at rest in two minutes.
 const MAX_CPU_AT_REST: f64 = 1.0;
-const MIB: u64 = 1024 * 1024;
 
 /// All that was measured; what is absent was not.
 pub struct Report {
@@ -70,36 +66,6 @@ pub struct Took {
     pub all: Duration,
     /// CPU seconds of the bench itself.
     pub own: f64,
-}
-
-/// The operator with all topics at once, creation and deletion, each until it was quiet.
-pub struct AtWork {
-    /// CPU seconds of the leader.
-    pub cpu: f64,
-    /// What the leader has used since it started.
-    pub usage: Usage,
-    /// Its requests.
-    pub requests: Counts,
-    /// The leader's `/healthz`.
-    pub health: Heard,
-    /// That of the replica that does nothing: what of it is the way there.
-    pub standby: Option<Heard>,
-    /// Restarts meanwhile.
-    pub restarts: i32,
-    /// Whether the same replica led from the beginning to the end.
-    pub same_leader: bool,
-}
-
-/// The operator with all topics and nothing to do.
-pub struct Rest {
-    /// Whether it had stopped asking Kubernetes before.
-    pub quiet: bool,
-    /// How long.
-    pub lasted: Duration,
-    /// CPU seconds of the leader.
-    pub cpu: f64,
-    /// Requests of all replicas.
-    pub requests: Counts,
 }
 
 impl Floor {
@@ -184,9 +150,7 @@ fn of<T: Copy>(phases: &[(Step, T)], step: Step) -> Option<T> {
 }
 
 fn row(name: &str, floor: Option<Floor>, took: Option<Took>) -> Vec<String> {
-    let cell = |duration: Option<Duration>| {
-        duration.map_or_else(String::new, |duration| seconds(duration.as_secs_f64()))
-    };
+    let cell = |took: Option<Duration>| took.map(duration).unwrap_or_default();
     let ratio = floor.zip(took).map(|(floor, took)| ratio(floor, took));
     vec![
         name.into(),
@@ -201,82 +165,6 @@ fn row(name: &str, floor: Option<Floor>, took: Option<Took>) -> Vec<String> {
 
 fn ratio(floor: Floor, took: Took) -> f64 {
     took.all.as_secs_f64() / floor.all().as_secs_f64()
-}
-
-impl AtWork {
-    fn table(&self, topics: usize) -> String {
-        let mut table = Table::new(&["", "operator", "target"]);
-        let mut add = |name: &str, value: String, target: String| {
-            table.row(&[name.to_owned(), value, target]);
-        };
-        let cpu = if self.same_leader {
-            seconds(self.cpu)
-        } else {
-            "unknown: another replica took over".into()
-        };
-        let met = self.same_leader && self.cpu <= MAX_CPU;
-        add("CPU", cpu, verdict(&format!("≤ {MAX_CPU} s"), met));
-        add(
-            "peak resident memory",
-            mebibytes(self.usage.peak_rss),
-            verdict("≤ 64 MiB", self.usage.peak_rss <= MAX_MEMORY),
-        );
-        if let Some(peak) = self.usage.peak_cgroup {
-            let name = "peak of its cgroup, page cache included";
-            add(name, mebibytes(peak), String::new());
-        }
-        let restarts = self.restarts.to_string();
-        let met = self.restarts == 0 && self.same_leader;
-        add("restarts", restarts, verdict("0", met));
-        let work = self.requests.work();
-        let topics = topics.max(1) as u64;
-        add(
-            "API requests a topic",
-            format!("{:.2}", work.total() as f64 / topics as f64),
-            String::new(),
-        );
-        add("worst /healthz", health(self.health), String::new());
-        if let Some(standby) = self.standby {
-            let name = "the same of the replica that waits";
-            add(name, health(standby), String::new());
-        }
-        format!(
-            "{}  (API requests a topic: {}; beside them {})\n",
-            table.render(),
-            work.words(topics),
-            self.requests.standing().words(1)
-        )
-    }
-}
-
-impl Rest {
-    fn table(&self) -> String {
-        let mut table = Table::new(&["", "operator", "target"]);
-        let work = self.requests.work();
-        table.row(&[
-            "API requests but watches and the Lease".to_owned(),
-            work.total().to_string(),
-            verdict("0", work.total() == 0),
-        ]);
-        // The target is for two minutes.
-        let most = MAX_CPU_AT_REST * self.lasted.as_secs_f64() / 120.0;
-        table.row(&[
-            "CPU".to_owned(),
-            seconds(self.cpu),
-            verdict(&format!("≤ {most:.2} s"), self.cpu <= most),
-        ]);
-        let mut text = table.render();
-        let standing = self.requests.standing();
-        text.push_str(&format!("  (watches and the Lease: {}", standing.words(1)));
-        if work.total() > 0 {
-            text.push_str(&format!("; else: {}", work.words(1)));
-        }
-        text.push_str(")\n");
-        if !self.quiet {
-            text.push_str("  (it had not stopped asking before)\n");
-        }
-        text
-    }
 }
 
 impl fmt::Display for Report {
@@ -315,35 +203,16 @@ impl fmt::Display for Report {
                 "their creation alone, until it was quiet"
             };
             writeln!(f, "\nThe operator with {topics} topics: {phases}\n")?;
-            f.write_str(&at_work.table(topics))?;
+            f.write_str(&at_work.table(topics, "topic", Some(MAX_CPU)))?;
         }
         if let Some(rest) = &self.rest {
             let lasted = rest.lasted.as_secs_f64();
             writeln!(f, "\nAt rest with {topics} topics, {lasted:.0} s\n")?;
-            f.write_str(&rest.table())?;
+            f.write_str(&rest.table(AtMost {
+                may_read: false,
+                cpu: Some(MAX_CPU_AT_REST),
+            }))?;
         }
         Ok(())
     }
-}
-
-fn verdict(target: &str, met: bool) -> String {
-    format!("{target}: {}", if met { "met" } else { "missed" })
-}
-
-fn seconds(seconds: f64) -> String {
-    format!("{seconds:.2} s")
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / MIB as f64)
-}
-
-fn health(heard: Heard) -> String {
-    let millis = heard.worst.as_secs_f64() * 1000.0;
-    let failed = if heard.failed > 0 {
-        format!(", {} without an answer", heard.failed)
-    } else {
-        String::new()
-    };
-    format!("{millis:.0} ms (asked {}{failed})", heard.asked)
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::board::{Board, State};
 use super::kafka::Kafka;
 use super::work::Step;
+use crate::board::{Board, State};
 
 /// Between two questions to Kafka about the same topics.
 const AGAIN: Duration = Duration::from_millis(20);

@@ -1,20 +1,58 @@
 use std::collections::HashSet;
+use std::fmt::Debug;
 
 use anyhow::{Context, Result};
-use bt_operator::api::KafkaTopic;
+use bt_operator::api::{Condition, KafkaTopic, TelemetryConsumer};
 use futures::StreamExt;
+use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-/// What the KafkaTopics of one namespace have come to, told by one watch.
+/// A resource of ours, with conditions in its status.
+pub trait Conditioned:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + 'static
+{
+    /// Its conditions; none before the operator saw it.
+    fn conditions(&self) -> &[Condition];
+
+    /// One of them.
+    fn condition(&self, kind: &str) -> Option<&Condition> {
+        let mut conditions = self.conditions().iter();
+        conditions.find(|condition| condition.kind == kind)
+    }
+}
+
+impl Conditioned for KafkaTopic {
+    fn conditions(&self) -> &[Condition] {
+        self.status
+            .as_ref()
+            .map_or(&[], |status| &status.conditions)
+    }
+}
+
+impl Conditioned for TelemetryConsumer {
+    fn conditions(&self) -> &[Condition] {
+        self.status
+            .as_ref()
+            .map_or(&[], |status| &status.conditions)
+    }
+}
+
+/// What the resources of one kind in one namespace have come to, told by one watch.
 pub struct Board {
     changes: UnboundedReceiver<(String, State)>,
     watching: JoinHandle<()>,
 }
 
-/// What the watch told of a KafkaTopic.
+/// What the watch told of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// Ready, of this generation, which is the present one.
@@ -27,12 +65,12 @@ pub enum State {
 
 impl Board {
     /// Watches a namespace.
-    pub fn watch(client: &Client, namespace: &str) -> Self {
-        let api = Api::<KafkaTopic>::namespaced(client.clone(), namespace);
+    pub fn watch<K: Conditioned>(client: &Client, namespace: &str) -> Self {
+        let api = Api::<K>::namespaced(client.clone(), namespace);
         let (tell, changes) = unbounded_channel();
         let watching = tokio::spawn(async move {
             if let Err(error) = follow(api, &tell).await {
-                eprintln!("the watch of the KafkaTopics ended: {error:#}");
+                eprintln!("the watch of the {} ended: {error:#}", K::plural(&()));
             }
         });
         Self { changes, watching }
@@ -44,7 +82,7 @@ impl Board {
     /// When the watch has ended.
     pub async fn next(&mut self) -> Result<(String, State)> {
         let next = self.changes.recv().await;
-        next.context("the watch of the KafkaTopics has ended")
+        next.context("the watch has ended")
     }
 
     /// What has changed already and was not told yet.
@@ -59,7 +97,10 @@ impl Drop for Board {
     }
 }
 
-async fn follow(api: Api<KafkaTopic>, tell: &UnboundedSender<(String, State)>) -> Result<()> {
+async fn follow<K: Conditioned>(
+    api: Api<K>,
+    tell: &UnboundedSender<(String, State)>,
+) -> Result<()> {
     use kube::runtime::WatchStreamExt;
     let mut known = HashSet::new();
     let mut listed = HashSet::new();
@@ -69,9 +110,9 @@ async fn follow(api: Api<KafkaTopic>, tell: &UnboundedSender<(String, State)>) -
     while let Some(event) = events.next().await {
         match event {
             Event::Init => listed.clear(),
-            Event::InitApply(topic) => {
-                listed.insert(topic.name_any());
-                let _ = tell.send((topic.name_any(), state(&topic)));
+            Event::InitApply(resource) => {
+                listed.insert(resource.name_any());
+                let _ = tell.send((resource.name_any(), state(&resource)));
             }
             Event::InitDone => {
                 for gone in known.difference(&listed) {
@@ -79,30 +120,24 @@ async fn follow(api: Api<KafkaTopic>, tell: &UnboundedSender<(String, State)>) -
                 }
                 known.clone_from(&listed);
             }
-            Event::Apply(topic) => {
-                let state = state(&topic);
-                known.insert(topic.name_any());
-                let _ = tell.send((topic.name_any(), state));
+            Event::Apply(resource) => {
+                known.insert(resource.name_any());
+                let _ = tell.send((resource.name_any(), state(&resource)));
             }
-            Event::Delete(topic) => {
-                known.remove(&topic.name_any());
-                let _ = tell.send((topic.name_any(), State::Gone));
+            Event::Delete(resource) => {
+                known.remove(&resource.name_any());
+                let _ = tell.send((resource.name_any(), State::Gone));
             }
         }
     }
     Ok(())
 }
 
-fn state(topic: &KafkaTopic) -> State {
-    let conditions = topic.status.iter().flat_map(|status| &status.conditions);
-    let ready = conditions
-        .into_iter()
-        .find(|condition| condition.kind == "Ready");
-    let Some(ready) = ready else {
+fn state(resource: &impl Conditioned) -> State {
+    let Some(ready) = resource.condition("Ready") else {
         return State::NotReady("no condition Ready".into());
     };
-    let generation = topic.metadata.generation;
-    match (generation, ready.observed_generation) {
+    match (resource.meta().generation, ready.observed_generation) {
         (Some(now), Some(observed)) if now == observed && ready.status == "True" => {
             State::Ready(now)
         }
