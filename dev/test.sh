@@ -20,7 +20,7 @@ finish() {
     else step "cluster bt-e2e: deleted" "$ROOT/dev/cluster.sh" delete; fi
   fi
   say ""
-  closing_lines "unit tests" "Python SDK, without a broker" "Python SDK, on the broker" "Kafka administration, on the broker" "kind tests"
+  closing_lines "unit tests" "Python SDK, without a broker" "Python SDK, on the broker" "Kafka administration, on the broker" "Lag, on the broker" "Consumers, on the broker" "kind tests"
   if [ "$code" = 0 ]; then say "all tests passed ($((SECONDS / 60)) min $((SECONDS % 60)) s)"; else say "FAILED (exit code $code)"; fi
   exit "$code"
 }
@@ -41,13 +41,15 @@ trap finish EXIT
 "$ROOT/dev/check.sh"
 . "$ROOT/dev/prepare.sh"
 "$ROOT/dev/images.sh"
+"$ROOT/dev/example-images.sh"
 step "kind tests: build" cargo test -p e2e --features kind --locked --no-run
 
 # What users type, with the values of this machine.
 created=yes
 step "kind create cluster --config" fresh_cluster
 mapfile -t images < <(stack_images)
-step "images into the cluster" "$ROOT/dev/cluster.sh" load "${images[@]}" "bt-monitoring/operator:$APP_VERSION" "bt-monitoring/consumers:$APP_VERSION"
+step "images into the cluster" "$ROOT/dev/cluster.sh" load "${images[@]}" "bt-monitoring/operator:$APP_VERSION" "bt-monitoring/consumers:$APP_VERSION" \
+  "bt-monitoring/python-consumer:$APP_VERSION"
 chart_values
 step "kubectl apply -f crds/" kubectl apply -f crds/
 step "helm install bt-monitoring charts/" helm install bt-monitoring charts/ "${CHART_VALUES[@]}"
@@ -58,5 +60,7 @@ E2E_PYTHON=$("$ROOT/dev/python.sh")
 # A failure shows its reasons; where in the code they were wrapped helps nobody.
 export E2E_KAFKA E2E_PROMETHEUS E2E_SEARCH E2E_PYTHON RUST_LIB_BACKTRACE=0
 step "Python SDK, on the broker" broker_tests
-step "Kafka administration, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" cargo test -p bt-kafka --features broker --locked
+step "Kafka administration, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" cargo test -p bt-kafka -p bench --features broker --locked
+step "Lag, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" cargo test -p bt-operator --features broker --lib --locked broker_tests
+step "Consumers, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" cargo test -p bt-consumers --features broker --test broker --locked
 live_step "kind tests" cargo test -p e2e --features kind --locked -- --test-threads=1

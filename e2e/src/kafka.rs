@@ -14,10 +14,10 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Kafka itself, by clients of the tests' own: nothing here is the code under test.
 pub struct Kafka {
-    config: ClientConfig,
+    pub(crate) config: ClientConfig,
     pub(crate) admin: AdminClient<DefaultClientContext>,
-    reader: BaseConsumer,
-    producer: FutureProducer,
+    pub(crate) reader: BaseConsumer,
+    pub(crate) producer: FutureProducer,
 }
 
 /// A record as it lies in Kafka.

@@ -5,6 +5,9 @@
 //! `KUBECONFIG`, `E2E_KAFKA`, `E2E_PROMETHEUS`, `E2E_SEARCH`, `E2E_PYTHON` (a Python that has `bt_events`).
 
 mod cluster;
+mod consumers;
+mod feed;
+mod groups;
 mod kafka;
 mod operator;
 mod outside;
@@ -25,6 +28,8 @@ use anyhow::{Context, Result};
 use futures::FutureExt;
 
 pub use cluster::{Cluster, condition, is_ready};
+pub use consumers::{log_event, tcon};
+pub use feed::{Feed, logs_into};
 pub use kafka::{Kafka, Member, Record};
 pub use operator::OPERATOR;
 pub use prometheus::{Prometheus, Sample};

@@ -89,14 +89,27 @@ impl Cluster {
     /// # Errors
     /// When it does not answer, or not in Prometheus' text format.
     pub async fn operator_metrics(&self, pod: &str) -> Result<Vec<Sample>> {
-        let text = self.operator_answers(pod, "/metrics").await?;
-        let lines = text
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
-        lines
-            .map(|line| sample(line).with_context(|| format!("the metrics' line {line}")))
-            .collect()
+        samples(&self.operator_answers(pod, "/metrics").await?, "")
     }
+
+    /// The requests that the API server has answered, by its own count (`apiserver_request_total`).
+    ///
+    /// # Errors
+    /// When it does not answer, or not in Prometheus' text format.
+    pub async fn api_requests(&self) -> Result<Vec<Sample>> {
+        let text = self.kubectl(&["get", "--raw", "/metrics"]).await?;
+        samples(&text, "apiserver_request_total{")
+    }
+}
+
+/// The samples in Prometheus' text format whose lines begin so.
+fn samples(text: &str, begin: &str) -> Result<Vec<Sample>> {
+    let lines = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#') && line.starts_with(begin));
+    lines
+        .map(|line| sample(line).with_context(|| format!("the metrics' line {line}")))
+        .collect()
 }
 
 /// A line of Prometheus' text format: `name{label="value",…} number`.

@@ -82,6 +82,29 @@ impl SecondKafka<'_> {
         self.cluster.kubectl(&args).await.map(drop)
     }
 
+    /// Lets its process go on after [`Self::freeze`].
+    ///
+    /// # Errors
+    /// When the pod cannot be reached.
+    pub async fn thaw(&self) -> Result<()> {
+        let go_on = "kill -CONT $(cat /tmp/kafka.pid)";
+        let args = ["exec", POD, "-n", &self.namespace, "--", "sh", "-c", go_on];
+        self.cluster.kubectl(&args).await.map(drop)
+    }
+
+    /// Writes records, one a line, which are spread over the partitions.
+    ///
+    /// # Errors
+    /// When Kafka does not take them.
+    pub async fn produce(&self, topic: &str, lines: u32) -> Result<()> {
+        let write = format!(
+            "seq {lines} | KAFKA_HEAP_OPTS=-Xmx64m /opt/kafka/bin/kafka-console-producer.sh --bootstrap-server 127.0.0.1:9091 \\
+             --topic {topic} --producer-property batch.size=256 --producer-property linger.ms=0"
+        );
+        let args = ["exec", POD, "-n", &self.namespace, "--", "sh", "-c", &write];
+        self.cluster.kubectl(&args).await.map(drop)
+    }
+
     /// Deletes its pod, with its data.
     ///
     /// # Errors

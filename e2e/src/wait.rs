@@ -4,6 +4,8 @@ use anyhow::{Result, anyhow};
 
 /// How often a condition is looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// What one look may take: a request that is never answered must not hold up a test for ever.
+const LONGEST_LOOK: Duration = Duration::from_secs(60);
 
 /// Looks again and again until `look` has an answer: its error says why not yet.
 ///
@@ -16,7 +18,8 @@ pub async fn eventually<T>(
 ) -> Result<T> {
     let started = Instant::now();
     loop {
-        let last = match look().await {
+        let looked = tokio::time::timeout(LONGEST_LOOK, look()).await;
+        let last = match looked.unwrap_or_else(|_| Err(anyhow!("a look took too long"))) {
             Ok(answer) => {
                 println!("    {what}: after {:.1} s", started.elapsed().as_secs_f32());
                 return Ok(answer);

@@ -104,7 +104,13 @@ async fn the_search_engine_away_for_a_minute() -> Result<()> {
             restarts,
             "the consumers waited without being restarted"
         );
-        Ok(())
+        e2e.cluster
+            .consumer_says(DEFAULT, "logs", "SinkReady", "True Ready", &[])
+            .await?;
+        e2e.cluster
+            .consumer_says(DEFAULT, "logs", "Ready", "True", &[])
+            .await
+            .map(drop)
     })
     .await
 }
@@ -139,6 +145,14 @@ async fn a_minute_without(e2e: &E2e, mut traffic: Steady) -> Result<Steady> {
         total > 1000,
         "nothing can be committed meanwhile, so the lag must have grown: {lag:?}"
     );
+    // The operator has it from the pods: it need not reach the engine itself.
+    let engine = &["elasticsearch"];
+    e2e.cluster
+        .consumer_says(DEFAULT, "logs", "SinkReady", "False Un", engine)
+        .await?;
+    e2e.cluster
+        .consumer_says(DEFAULT, "logs", "Ready", "False SinkNotReady", &[])
+        .await?;
     Ok(traffic)
 }
 

@@ -1,6 +1,16 @@
 //! The tests on a real kind cluster, in which the chart has been installed by the commands that users type.
 
 mod bad_input;
+mod consumer_checks;
+mod consumer_custom;
+mod consumer_deletion;
+mod consumer_kafka_tls;
+mod consumer_monitors;
+mod consumer_objects;
+mod consumer_outage;
+mod consumer_rest;
+mod consumer_rollout;
+mod consumer_scaling;
 mod faults;
 mod flow;
 mod install;

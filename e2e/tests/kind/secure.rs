@@ -6,20 +6,20 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use serde_json::{Value, json};
 
-const SASL: &str = "kafka.default.svc:9095";
-const MUTUAL: &str = "kafka.default.svc:9096";
+pub const SASL: &str = "kafka.default.svc:9095";
+pub const MUTUAL: &str = "kafka.default.svc:9096";
 
 /// What the chart gives to clients.
-struct Given {
-    ca: String,
-    certificate: String,
-    key: String,
-    username: String,
-    password: String,
+pub struct Given {
+    pub ca: String,
+    pub certificate: String,
+    pub key: String,
+    pub username: String,
+    pub password: String,
 }
 
 impl Given {
-    async fn of(e2e: &E2e) -> Result<Self> {
+    pub async fn of(e2e: &E2e) -> Result<Self> {
         let api = Api::<Secret>::namespaced(e2e.cluster.client.clone(), DEFAULT);
         let data = api.get("kafka-client").await?.data.unwrap_or_default();
         let text = |key: &str| -> Result<String> {
@@ -37,7 +37,7 @@ impl Given {
     }
 
     /// A namespace with a copy of it, as the Secret `kafka-client`.
-    async fn copied(&self, e2e: &E2e, what: &str) -> Result<String> {
+    pub async fn copied(&self, e2e: &E2e, what: &str) -> Result<String> {
         let namespace = e2e.namespace(what).await?;
         let data = json!({
             "ca.crt": self.ca, "tls.crt": self.certificate, "tls.key": self.key, "password": self.password,
@@ -47,7 +47,7 @@ impl Given {
     }
 
     /// The part of `spec.kafka` for a listener that asks for a password: who, with the Secrets of the CA and the password.
-    fn sasl(&self, mechanism: &str, ca: &str, password: &str) -> Value {
+    pub fn sasl(&self, mechanism: &str, ca: &str, password: &str) -> Value {
         json!({
             "bootstrapServers": SASL,
             "tls": {"caSecretRef": {"name": ca}},
@@ -56,7 +56,7 @@ impl Given {
     }
 
     /// What must be seen nowhere.
-    fn secrets(&self) -> Vec<String> {
+    pub fn secrets(&self) -> Vec<String> {
         // A key would be shown in lines, of which any gives it away.
         let long = |line: &&str| !line.starts_with('-') && line.len() > 16;
         let lines = self.key.lines().filter(long);
@@ -66,7 +66,7 @@ impl Given {
     }
 }
 
-async fn secret(e2e: &E2e, namespace: &str, name: &str, data: Value) -> Result<()> {
+pub async fn secret(e2e: &E2e, namespace: &str, name: &str, data: Value) -> Result<()> {
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
     let applied = e2e.cluster.apply(namespace, &secret.to_string()).await;
     applied.map(drop)
