@@ -32,11 +32,16 @@ struct Told {
 impl Session {
     /// Makes a client. It connects when it is first used.
     pub(super) fn open(config: &ClientConfig) -> Result<Self, Error> {
+        // librdkafka 2.12 ends the process (a null pointer in rd_kafka_handle_OffsetFetch) when a coordinator that has moved, or
+        // is not ready, is asked for a group's offsets by a client that is no consumer. This one never joins its group.
+        let mut config = config.clone();
+        let group = config.get("client.id").unwrap_or("admin").to_owned();
+        config.set("group.id", group);
         let native = config.create_native_config().map_err(not_made)?;
         // SAFETY: the configuration is ours and not yet given to a client.
         unsafe { sys::rd_kafka_conf_set_events(native.ptr(), sys::RD_KAFKA_EVENT_ERROR) };
-        let kind = RDKafkaType::RD_KAFKA_PRODUCER;
-        let client = Client::new(config, native, kind, DefaultClientContext).map_err(not_made)?;
+        let kind = RDKafkaType::RD_KAFKA_CONSUMER;
+        let client = Client::new(&config, native, kind, DefaultClientContext).map_err(not_made)?;
         Ok(Self {
             client,
             told: Mutex::default(),
