@@ -64,6 +64,7 @@ impl Error {
             | Code::IllegalSASLState
             | Code::TopicAuthorizationFailed
             | Code::GroupAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
             | Code::ClusterAuthorizationFailed => Class::Auth,
             Code::SSL => Class::Tls,
             Code::InvalidConfig

@@ -24,7 +24,8 @@ impl Admin {
         &self,
         partitions: Vec<(String, i32)>,
     ) -> Result<Offsets, Error> {
-        self.list_offsets(partitions, i64::from(sys::RD_KAFKA_OFFSET_BEGINNING))
+        let which = i64::from(sys::RD_KAFKA_OFFSET_BEGINNING);
+        self.list_offsets(partitions, which, Options::default())
             .await
     }
 
@@ -33,20 +34,35 @@ impl Admin {
     /// # Errors
     /// When no broker answered.
     pub async fn log_end_offsets(&self, partitions: Vec<(String, i32)>) -> Result<Offsets, Error> {
-        self.list_offsets(partitions, i64::from(sys::RD_KAFKA_OFFSET_END))
+        let which = i64::from(sys::RD_KAFKA_OFFSET_END);
+        self.list_offsets(partitions, which, Options::default())
             .await
+    }
+
+    /// The offsets below which every transaction is decided: as far as one gets with `isolation.level=read_committed`.
+    ///
+    /// # Errors
+    /// When no broker answered.
+    pub async fn last_stable_offsets(
+        &self,
+        partitions: Vec<(String, i32)>,
+    ) -> Result<Offsets, Error> {
+        let which = i64::from(sys::RD_KAFKA_OFFSET_END);
+        let options = Options {
+            read_committed: true,
+            ..Options::default()
+        };
+        self.list_offsets(partitions, which, options).await
     }
 
     async fn list_offsets(
         &self,
         partitions: Vec<(String, i32)>,
         which: i64,
+        options: Options,
     ) -> Result<Offsets, Error> {
         const CALL: &str = "ListOffsets";
-        let partitions = partitions
-            .into_iter()
-            .map(|(topic, partition)| Ok((c_string(CALL, &topic)?, partition)))
-            .collect::<Result<Vec<_>, Error>>()?;
+        let partitions = c_partitions(CALL, partitions)?;
         let request = Request {
             call: CALL,
             op: sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
@@ -70,7 +86,7 @@ impl Admin {
             Ok(())
         };
         // SAFETY: all of it is ListOffsets'.
-        unsafe { self.ask(request, Options::default(), objects, read) }.await
+        unsafe { self.ask(request, options, objects, read) }.await
     }
 
     /// The offsets that a consumer group has committed, for all partitions that it ever committed.
@@ -78,8 +94,35 @@ impl Admin {
     /// # Errors
     /// When no broker answered, or the group's coordinator refused.
     pub async fn committed_offsets(&self, group: &str) -> Result<Offsets, Error> {
+        self.group_offsets(group, None, Options::default()).await
+    }
+
+    /// As [`Self::committed_offsets`], of these partitions, with the promise that no transaction that is still open
+    /// changes them (KIP-447).
+    ///
+    /// # Errors
+    /// As there, and while there is such a transaction for one of them, or one cannot be answered.
+    pub async fn stable_committed_offsets(
+        &self,
+        group: &str,
+        partitions: Vec<(String, i32)>,
+    ) -> Result<Offsets, Error> {
+        let options = Options {
+            require_stable: true,
+            ..Options::default()
+        };
+        self.group_offsets(group, Some(partitions), options).await
+    }
+
+    async fn group_offsets(
+        &self,
+        group: &str,
+        partitions: Option<Vec<(String, i32)>>,
+        options: Options,
+    ) -> Result<Offsets, Error> {
         const CALL: &str = "ListConsumerGroupOffsets";
         let group = c_string(CALL, group)?;
+        let partitions = partitions.map(|all| c_partitions(CALL, all)).transpose()?;
         let request = Request {
             call: CALL,
             op: sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS,
@@ -87,22 +130,38 @@ impl Admin {
             result: sys::rd_kafka_event_ListConsumerGroupOffsets_result,
             items: sys::rd_kafka_ListConsumerGroupOffsets_result_groups,
         };
-        let objects = move |_: &mut _| vec![whole_group(&group)];
+        let objects = move |_: &mut _| vec![group_request(&group, partitions.as_deref())];
         // SAFETY: all of it is ListConsumerGroupOffsets', and the groups are the answer's.
         unsafe {
-            self.ask(request, Options::default(), objects, |groups, offsets| {
-                group_offsets(CALL, groups, offsets)
+            self.ask(request, options, objects, move |groups, offsets| {
+                group_offsets(CALL, groups, options.require_stable, offsets)
             })
         }
         .await
     }
 }
 
-/// A group, to be asked for all its partitions.
-fn whole_group(group: &CString) -> Owned<sys::rd_kafka_ListConsumerGroupOffsets_t> {
-    // SAFETY: the group's name is alive during the call, which copies it; no list means all partitions.
-    let native =
-        unsafe { sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), std::ptr::null()) };
+fn c_partitions(
+    call: &'static str,
+    partitions: Vec<(String, i32)>,
+) -> Result<Vec<(CString, i32)>, Error> {
+    let partitions = partitions.into_iter();
+    partitions
+        .map(|(topic, partition)| Ok((c_string(call, &topic)?, partition)))
+        .collect()
+}
+
+/// A group, to be asked for these partitions, or for all that it has.
+fn group_request(
+    group: &CString,
+    partitions: Option<&[(CString, i32)]>,
+) -> Owned<sys::rd_kafka_ListConsumerGroupOffsets_t> {
+    let list = partitions.map(|partitions| partition_list(partitions, NOT_COMMITTED));
+    let list = list
+        .as_ref()
+        .map_or(std::ptr::null(), |list| list.ptr().cast_const());
+    // SAFETY: the group's name and the list are alive during the call, which copies them; no list means all partitions.
+    let native = unsafe { sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list) };
     Owned::new(native, sys::rd_kafka_ListConsumerGroupOffsets_destroy)
         .expect("librdkafka makes group requests")
 }
@@ -112,6 +171,7 @@ fn whole_group(group: &CString) -> Owned<sys::rd_kafka_ListConsumerGroupOffsets_
 unsafe fn group_offsets(
     call: &'static str,
     groups: &[*const sys::rd_kafka_group_result_t],
+    all: bool,
     offsets: &mut Offsets,
 ) -> Result<(), Error> {
     for group in groups {
@@ -123,7 +183,19 @@ unsafe fn group_offsets(
                 continue;
             }
             for index in 0..(*list).cnt as usize {
-                offsets.extend(known_offset((*list).elems.add(index)));
+                let entry = (*list).elems.add(index);
+                let code = (*entry).err;
+                if all && code.is_error() {
+                    let topic = string((*entry).topic);
+                    let partition = (*entry).partition;
+                    let code = rdkafka::error::RDKafkaErrorCode::from(code);
+                    return Err(Error::new(
+                        call,
+                        code,
+                        format!("{topic}/{partition}: {code}"),
+                    ));
+                }
+                offsets.extend(known_offset(entry));
             }
         }
     }

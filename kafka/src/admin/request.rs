@@ -62,6 +62,10 @@ pub(super) struct Options {
     pub(super) validate_only: bool,
     /// Wait until the controller has done it rather than until it has accepted it.
     pub(super) await_completion: bool,
+    /// No offset of a transaction that is still open, but an error instead (KIP-447).
+    pub(super) require_stable: bool,
+    /// The end is that of what is decided: the last stable offset (KIP-98).
+    pub(super) read_committed: bool,
 }
 
 impl Admin {
@@ -221,6 +225,15 @@ impl Admin {
             }
             if options.await_completion {
                 sys::rd_kafka_AdminOptions_set_operation_timeout(ptr, millis, text, size);
+            }
+            if options.require_stable {
+                let error = sys::rd_kafka_AdminOptions_set_require_stable_offsets(ptr, 1);
+                debug_assert!(error.is_null(), "only asked of calls that have it");
+            }
+            if options.read_committed {
+                let level = sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED;
+                let error = sys::rd_kafka_AdminOptions_set_isolation_level(ptr, level);
+                debug_assert!(error.is_null(), "only asked of calls that have it");
             }
             native
         }

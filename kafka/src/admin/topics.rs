@@ -90,6 +90,7 @@ impl Admin {
         let options = Options {
             validate_only,
             await_completion: true,
+            ..Options::default()
         };
         let objects = move |outcomes: &mut _| {
             let topics = topics.into_iter();
@@ -129,6 +130,7 @@ impl Admin {
         let options = Options {
             validate_only,
             await_completion: true,
+            ..Options::default()
         };
         let objects = move |outcomes: &mut _| {
             let totals = totals.into_iter();
