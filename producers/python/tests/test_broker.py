@@ -49,7 +49,7 @@ def read(topic, count):
 
 def test_the_four_calls_arrive_as_json_under_the_producers_key(topic):
     with EventProducer("order", "pod-1", BOOTSTRAP, metrics_topic=topic, logs_topic=topic, health_topic=topic) as p:
-        assert p.send_metric("orders_total", 2, labels={"channel": "web"})
+        assert p.send_metric("orders_total", 2, labels={"channel": "web"}, trace_id="4bf92f3577b34da6a3ce929d0e0e4736")
         assert p.send_log("error", "größer", error=ValueError("no"), order_id=42)
         assert p.send_health("degraded", {"db": "down"}, 1.5)
         assert p.send_event("order.created", {"order_id": 42}, topic=topic)
@@ -60,6 +60,7 @@ def test_the_four_calls_arrive_as_json_under_the_producers_key(topic):
     assert len({partition for partition, _, _ in records}) == 1
     metric, log, health, event = (value for _, _, value in records)  # one partition: in order
     assert (metric["name"], metric["value"], metric["labels"]) == ("orders_total", 2, {"channel": "web"})
+    assert metric["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
     assert (log["message"], log["error"]["type"], log["fields"]) == ("größer", "ValueError", {"order_id": 42})
     assert (health["status"], health["checks"], health["latency_ms"]) == ("degraded", {"db": "down"}, 1.5)
     assert (event["type"], event["payload"]) == ("order.created", {"order_id": 42})

@@ -37,6 +37,12 @@ def test_metric_kinds():
     assert (histogram["unit"], histogram["help"]) == ("seconds", "Time.")
 
 
+def test_a_metric_names_the_trace_it_was_measured_in():
+    trace = uuid.UUID("4bf92f35-77b3-4da6-a3ce-929d0e0e4736")
+    assert events.metric("a_total", trace_id=trace.hex)["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert "trace_id" not in events.metric("a_total", trace_id="")
+
+
 def test_label_values_become_strings():
     labels = events.metric("a", labels={"code": 200, "ok": True, "none": None})["labels"]
     assert labels == {"code": "200", "ok": "true"}

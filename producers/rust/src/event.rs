@@ -2,20 +2,8 @@ use std::borrow::Cow;
 
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use crate::{Text, Time};
-
-/// A JSON value that is kept as text.
-pub type RawJson<'a> = Cow<'a, RawValue>;
-
-/// Any serialisable value as [`RawJson`].
-///
-/// # Errors
-/// When the value has a map with keys that are not strings, or its own `Serialize` fails.
-pub fn raw_json(value: &impl Serialize) -> Result<RawJson<'static>, serde_json::Error> {
-    serde_json::value::to_raw_value(value).map(Cow::Owned)
-}
+use crate::{Pairs, RawJson, Text, Time, raw_json};
 
 /// One event: what all kinds have in common, and the rest by kind.
 #[derive(Debug, Clone)]
@@ -94,13 +82,15 @@ pub struct Metric<'a> {
     /// Only for gauges.
     pub op: Op,
     /// Labels; strings, numbers and booleans are taken as their text.
-    pub labels: Vec<(Cow<'a, str>, RawJson<'a>)>,
+    pub labels: Pairs<'a>,
     /// The metric's help text.
     pub help: Option<Text<'a>>,
     /// The metric's unit.
     pub unit: Option<Text<'a>>,
     /// A histogram's upper bounds, without +Inf.
     pub buckets: Option<Vec<f64>>,
+    /// The W3C trace id of what was measured, shown as an exemplar.
+    pub trace_id: Option<Text<'a>>,
 }
 
 /// A log event.
@@ -119,7 +109,7 @@ pub struct Log<'a> {
     /// The error that is logged.
     pub error: Option<ErrorInfo<'a>>,
     /// Anything else, by name.
-    pub fields: Vec<(Cow<'a, str>, RawJson<'a>)>,
+    pub fields: Pairs<'a>,
 }
 
 /// A log's error.
@@ -237,10 +227,11 @@ impl<'a> Metric<'a> {
             kind,
             value,
             op: Op::Set,
-            labels: Vec::new(),
+            labels: Pairs::default(),
             help: None,
             unit: None,
             buckets: None,
+            trace_id: None,
         }
     }
 
@@ -270,7 +261,13 @@ impl<'a> Metric<'a> {
     /// Adds a label.
     pub fn label(mut self, name: impl Into<Cow<'a, str>>, value: &str) -> Self {
         let value = raw_json(&value).expect("a string always serialises");
-        self.labels.push((name.into(), value));
+        self.labels.push(name, value);
+        self
+    }
+
+    /// Names the trace that the value was measured in; Prometheus shows it as the series' exemplar.
+    pub fn trace_id(mut self, trace_id: impl Into<Text<'a>>) -> Self {
+        self.trace_id = Some(trace_id.into());
         self
     }
 }
@@ -285,7 +282,7 @@ impl<'a> Log<'a> {
             trace_id: None,
             span_id: None,
             error: None,
-            fields: Vec::new(),
+            fields: Pairs::default(),
         }
     }
 }
@@ -302,13 +299,14 @@ impl Serialize for Event<'_> {
                 map.serialize_entry("name", &metric.name)?;
                 map.serialize_entry("kind", &metric.kind)?;
                 map.serialize_entry("value", &metric.value)?;
-                if metric.kind == Kind::Gauge && metric.op == Op::Add {
+                if metric.op == Op::Add {
                     map.serialize_entry("op", &metric.op)?;
                 }
-                pairs(&mut map, "labels", &metric.labels)?;
+                object(&mut map, "labels", metric.labels.is_empty(), &metric.labels)?;
                 entry(&mut map, "help", &metric.help)?;
                 entry(&mut map, "unit", &metric.unit)?;
                 entry(&mut map, "buckets", &metric.buckets)?;
+                entry(&mut map, "trace_id", &metric.trace_id)?;
             }
             Body::Log(log) => {
                 map.serialize_entry("level", &log.level)?;
@@ -317,11 +315,16 @@ impl Serialize for Event<'_> {
                 entry(&mut map, "trace_id", &log.trace_id)?;
                 entry(&mut map, "span_id", &log.span_id)?;
                 entry(&mut map, "error", &log.error)?;
-                pairs(&mut map, "fields", &log.fields)?;
+                object(&mut map, "fields", log.fields.is_empty(), &log.fields)?;
             }
             Body::Health(health) => {
                 map.serialize_entry("status", &health.status)?;
-                pairs(&mut map, "checks", &health.checks)?;
+                object(
+                    &mut map,
+                    "checks",
+                    health.checks.is_empty(),
+                    &Checks(&health.checks),
+                )?;
                 entry(&mut map, "latency_ms", &health.latency_ms)?;
             }
             Body::Business(business) => {
@@ -356,20 +359,23 @@ fn entry<M: SerializeMap, T: Serialize>(
         .map_or(Ok(()), |value| map.serialize_entry(name, value))
 }
 
-/// An object from pairs, left out when empty.
-fn pairs<M: SerializeMap, T: Serialize>(
+/// An object that is left out when it is empty.
+fn object<M: SerializeMap>(
     map: &mut M,
     name: &str,
-    pairs: &[(Cow<'_, str>, T)],
+    empty: bool,
+    object: &impl Serialize,
 ) -> Result<(), M::Error> {
-    struct Pairs<'p, 'k, T>(&'p [(Cow<'k, str>, T)]);
-    impl<T: Serialize> Serialize for Pairs<'_, '_, T> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-        }
+    match empty {
+        true => Ok(()),
+        false => map.serialize_entry(name, object),
     }
-    if pairs.is_empty() {
-        return Ok(());
+}
+
+struct Checks<'c, 'a>(&'c [(Cow<'a, str>, Status)]);
+
+impl Serialize for Checks<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, status)| (name, status)))
     }
-    map.serialize_entry(name, &Pairs(pairs))
 }

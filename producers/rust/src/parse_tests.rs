@@ -1,5 +1,5 @@
 use super::*;
-use crate::Status;
+use crate::{Body, Business, ErrorInfo, Health, Log, Metric, Status};
 
 fn one(json: &str) -> Result<Event<'_>, EventError> {
     parse(json.as_bytes())?.next().expect("an element").event()
@@ -227,10 +227,7 @@ fn unknown_fields_of_a_log_are_kept() {
     let Body::Log(log) = event.body else {
         panic!("a log")
     };
-    assert_eq!(
-        (log.fields[0].0.as_ref(), log.fields[0].1.get()),
-        ("a", "1")
-    );
+    assert_eq!(log.fields.iter().next(), Some(("a".into(), "1")));
 }
 
 #[test]
@@ -252,8 +249,7 @@ fn what_a_producer_writes_is_read_back() {
         r#type: Some("E".into()),
         ..ErrorInfo::default()
     });
-    log.fields
-        .push(("n".into(), crate::raw_json(&3).expect("a number")));
+    log.fields.push("n", crate::raw_json(&3).expect("a number"));
     let mut histogram = Metric::histogram("h", 0.2).label("a", "ü\"");
     histogram.buckets = Some(vec![0.1, 1.0]);
     let health = Health {
@@ -285,4 +281,45 @@ fn what_a_producer_writes_is_read_back() {
             "{json}"
         );
     }
+}
+
+#[test]
+fn labels_keep_the_text_they_were() {
+    let labels = r#"{"b":"1", "\u0061":2,"b":{"c":[]}}"#;
+    let json = format!(
+        r#"{{"ts":1,"service":"s","name":"n","kind":"counter","value":1,"labels": {labels} }}"#
+    );
+    let Body::Metric(mut metric) = one(&json).expect("a metric").body else {
+        panic!("a metric")
+    };
+    assert_eq!(metric.labels.raw(), Some(labels));
+    let read = [("b", "\"1\""), ("a", "2"), ("b", "{\"c\":[]}")];
+    assert!(
+        metric
+            .labels
+            .iter()
+            .eq(read.map(|(name, json)| (name.into(), json)))
+    );
+    metric
+        .labels
+        .push("d", crate::raw_json(&4).expect("a number"));
+    assert_eq!(metric.labels.raw(), None);
+    assert_eq!(metric.labels.iter().count(), 4);
+    assert!(Metric::counter("n", 1.0).labels.is_empty());
+    let broken = json.replace("\\u0061", "\\ud800");
+    let error = one(&broken).expect_err("half of a pair").to_string();
+    assert!(
+        error.starts_with("field `labels`: expected an object"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_metric_names_the_trace_it_was_measured_in() {
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let json = Event::metric("s", Metric::counter("n", 1.0).trace_id(trace)).to_json();
+    let Body::Metric(metric) = one(&json).expect(&json).body else {
+        panic!("a metric")
+    };
+    assert_eq!(metric.trace_id, Some(trace.into()));
 }

@@ -2,7 +2,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
+
+use crate::scan::Raw;
 
 /// A string of an event: either as it stood in the JSON, so that it can be copied into other JSON as it is, or plain.
 #[derive(Clone)]
@@ -10,31 +11,39 @@ pub struct Text<'a>(Repr<'a>);
 
 #[derive(Clone)]
 enum Repr<'a> {
-    /// With its quotes and escapes; checked to decode.
-    Json(&'a str),
+    /// In quotes, with escapes; checked to decode.
+    Escaped(&'a str),
+    /// In quotes, without escapes.
+    Quoted(&'a str),
     Plain(Cow<'a, str>),
 }
 
 impl<'a> Text<'a> {
-    /// Takes a JSON value if it is a string.
-    pub(crate) fn from_json(value: &'a RawValue) -> Option<Self> {
-        let json = value.get();
-        if !json.starts_with('"') {
-            return None;
+    /// Takes a JSON value if it is a string that decodes.
+    #[inline]
+    pub(crate) fn from_json(value: Raw<'a>) -> Option<Self> {
+        match value.is_string() {
+            true if value.escaped => Self::from_escaped(value.json),
+            true => Some(Text(Repr::Quoted(value.json))),
+            false => None,
         }
-        // serde_json checks everything about a skipped string but the pairing of surrogates.
+    }
+
+    fn from_escaped(json: &'a str) -> Option<Self> {
+        // All of a string has been checked but the pairing of surrogates.
         let surrogates = json.contains("\\ud") || json.contains("\\uD");
         if surrogates && serde_json::from_str::<String>(json).is_err() {
             return None;
         }
-        Some(Text(Repr::Json(json)))
+        Some(Text(Repr::Escaped(json)))
     }
 
     /// The string, decoded where it has escapes.
     pub fn as_str(&self) -> Cow<'_, str> {
         match &self.0 {
             Repr::Plain(text) => Cow::Borrowed(text),
-            Repr::Json(json) => decode(json),
+            Repr::Quoted(json) => Cow::Borrowed(inner(json)),
+            Repr::Escaped(json) => decode(json),
         }
     }
 
@@ -42,7 +51,17 @@ impl<'a> Text<'a> {
     pub fn into_cow(self) -> Cow<'a, str> {
         match self.0 {
             Repr::Plain(text) => text,
-            Repr::Json(json) => decode(json),
+            Repr::Quoted(json) => Cow::Borrowed(inner(json)),
+            Repr::Escaped(json) => decode(json),
+        }
+    }
+
+    /// The string as it stands in the JSON that it was read from, with quotes and escapes; `None` where it did not come
+    /// from JSON.
+    pub fn json(&self) -> Option<&str> {
+        match &self.0 {
+            Repr::Quoted(json) | Repr::Escaped(json) => Some(json),
+            Repr::Plain(_) => None,
         }
     }
 
@@ -50,25 +69,25 @@ impl<'a> Text<'a> {
     pub fn is_empty(&self) -> bool {
         match &self.0 {
             Repr::Plain(text) => text.is_empty(),
-            Repr::Json(json) => json.len() == 2,
+            Repr::Quoted(json) | Repr::Escaped(json) => inner(json).is_empty(),
         }
     }
 
     /// Appends the string as JSON, quotes included.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         match &self.0 {
-            Repr::Json(json) => out.extend_from_slice(json.as_bytes()),
+            Repr::Quoted(json) | Repr::Escaped(json) => out.extend_from_slice(json.as_bytes()),
             Repr::Plain(text) => crate::json::write_str(out, text),
         }
     }
 }
 
+fn inner(json: &str) -> &str {
+    &json[1..json.len() - 1]
+}
+
 fn decode(json: &str) -> Cow<'_, str> {
-    let inner = &json[1..json.len() - 1];
-    if !inner.contains('\\') {
-        return Cow::Borrowed(inner);
-    }
-    serde_json::from_str::<String>(json).map_or(Cow::Borrowed(inner), Cow::Owned)
+    serde_json::from_str::<String>(json).map_or(Cow::Borrowed(inner(json)), Cow::Owned)
 }
 
 impl<'a> From<&'a str> for Text<'a> {

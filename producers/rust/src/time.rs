@@ -1,6 +1,9 @@
 use jiff::Timestamp;
+use jiff::civil::{Date, Time as Clock};
+use jiff::tz::Offset;
 use serde::{Serialize, Serializer};
-use serde_json::value::RawValue;
+
+use crate::scan::Raw;
 
 /// When an event happened: on the wire RFC 3339, or milliseconds since the epoch.
 #[derive(Debug, Clone, Copy)]
@@ -21,9 +24,13 @@ impl<'a> Time<'a> {
         self.at
     }
 
-    pub(crate) fn from_json(value: &'a RawValue) -> Option<Self> {
-        let json = value.get();
-        if json.starts_with('"') {
+    pub(crate) fn from_json(value: Raw<'a>) -> Option<Self> {
+        let json = value.json;
+        if let Some(at) = value.plain().and_then(utc) {
+            let json = Some(json);
+            return Some(Time { at, json });
+        }
+        if value.is_string() {
             let text = crate::Text::from_json(value)?.into_cow();
             let at = text.parse().ok()?;
             let json = is_strict(&text).then_some(json);
@@ -46,6 +53,61 @@ impl<'a> Time<'a> {
             None => crate::json::write_str(out, &self.at.to_string()),
         }
     }
+}
+
+/// Reads `2026-05-01T10:00:00.123Z`, with up to nine digits of a second's fraction or none: what nearly every producer
+/// writes. All else is left to jiff's own parser, which costs more.
+fn utc(text: &[u8]) -> Option<Timestamp> {
+    let (head, tail) = text.split_first_chunk::<19>()?;
+    let &[
+        y1,
+        y2,
+        y3,
+        y4,
+        b'-',
+        m1,
+        m2,
+        b'-',
+        d1,
+        d2,
+        b'T',
+        h1,
+        h2,
+        b':',
+        i1,
+        i2,
+        b':',
+        s1,
+        s2,
+    ] = head
+    else {
+        return None;
+    };
+    let nanos = match tail {
+        b"Z" => 0,
+        [b'.', digits @ .., b'Z'] if matches!(digits.len(), 1..=9) => {
+            number(digits)? * 10_i32.pow(9 - digits.len() as u32)
+        }
+        _ => return None,
+    };
+    let two = |tens: u8, ones: u8| number(&[tens, ones]).map(|number| number as i8);
+    let year = number(&[y1, y2, y3, y4])? as i16;
+    let date = Date::new(year, two(m1, m2)?, two(d1, d2)?).ok()?;
+    let clock = Clock::new(two(h1, h2)?, two(i1, i2)?, two(s1, s2)?, nanos).ok()?;
+    Offset::UTC.to_timestamp(date.to_datetime(clock)).ok()
+}
+
+/// The number that up to nine digits are.
+#[inline]
+fn number(digits: &[u8]) -> Option<i32> {
+    let mut number = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        number = number * 10 + i32::from(digit - b'0');
+    }
+    Some(number)
 }
 
 /// The plainest form of RFC 3339: jiff also takes a space for the `T`, commas, and a time zone's name at the end.

@@ -60,9 +60,12 @@ def send_metric(
     buckets: Sequence[float] | None = None,
     service: str | None = None,
     instance: str | None = None,
+    trace_id: str | None = None,
 ) -> bool:
     """Publish a metric; see `EventProducer.send_metric`."""
-    return default_producer().send_metric(name, value, kind, labels, help, unit, op, buckets, service, instance)
+    return default_producer().send_metric(
+        name, value, kind, labels, help, unit, op, buckets, service, instance, trace_id
+    )
 
 
 def send_log(

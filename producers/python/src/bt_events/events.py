@@ -58,6 +58,7 @@ def metric(
     unit: str | None = None,
     op: str | None = None,
     buckets: Sequence[float] | None = None,
+    trace_id: str | None = None,
 ) -> Event:
     """The fields of a metric event."""
     if not isinstance(name, str) or not _METRIC_NAME.match(name):
@@ -86,6 +87,8 @@ def metric(
         event["help"] = str(help)
     if unit:
         event["unit"] = str(unit)
+    if trace_id:
+        event["trace_id"] = str(trace_id)
     return event
 
 

@@ -117,14 +117,16 @@ class EventProducer:
         buckets: Sequence[float] | None = None,
         service: str | None = None,
         instance: str | None = None,
+        trace_id: str | None = None,
     ) -> bool:
         """Publish a metric; True when it was queued.
 
         A counter's `value` is the increment; a gauge's is the new value, or is added with `op="add"`; a histogram's
-        is one observation, counted in `buckets` (upper bounds, in increasing order) when they are given.
+        is one observation, counted in `buckets` (upper bounds, in increasing order) when they are given. With
+        `trace_id` (W3C, 32 hexadecimal digits) Prometheus can lead from the metric to a trace: its exemplar.
         """
         try:
-            event = events.metric(name, value, kind, labels, help, unit, op, buckets)
+            event = events.metric(name, value, kind, labels, help, unit, op, buckets, trace_id)
         except Exception as error:
             return self._invalid(error)
         return self._send(self.metrics_topic, event, service, instance)
