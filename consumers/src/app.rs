@@ -4,12 +4,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{Config, ConfigError};
-use crate::pipeline::{Acks, DeadLetters, Parts, Pipeline, PipelineError, Settings, ack_channel};
+use crate::config::{self, Config, ConfigError};
+use crate::pipeline::{
+    Acks, Commits, DeadLetters, Exactly, Lease, Letters, Parts, Pipeline, PipelineError, Renewal,
+    Settings, ack_channel, exact,
+};
 use crate::server;
 use crate::sink::Sink;
 use crate::sink::elasticsearch::ElasticsearchSink;
-use crate::sink::prometheus::{PrometheusSink, Store};
+use crate::sink::prometheus::exposition::Exposition;
+use crate::sink::prometheus::{PrometheusSink, SeriesSettings, Store};
 use crate::sink_state::SinkState;
 use crate::stats::{Health, Stats};
 
@@ -108,20 +112,35 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
     let kafka = config.kafka.connection()?;
     let client_id = config.consumer.replace('/', ".");
     let (acks, receiver) = ack_channel();
-    let dead_letters = DeadLetters::new(
-        &kafka,
-        &format!("{client_id}-dead-letters"),
-        &config.dead_letter_topic,
-        &config.consumer,
-        acks.clone(),
-        stats.clone(),
-        state.clone(),
-    )
-    .map_err(PipelineError::from)?;
-    let (sink, max_in_flight) = sink(&config, ports, acks, &dead_letters, &stats, &state).await?;
+    let letters = Letters {
+        topic: config.dead_letter_topic.as_str().into(),
+        consumer: config.consumer.as_str().into(),
+    };
+    let built = Built {
+        runtime: tokio::runtime::Handle::current(),
+        config: &config,
+        kafka: kafka.clone(),
+        client_id: client_id.clone(),
+        letters,
+        acks,
+        stats: stats.clone(),
+        state: state.clone(),
+    };
+    let Ends {
+        sink,
+        commits,
+        renewal,
+        max_in_flight,
+    } = match &config.sink.elasticsearch {
+        Some(elasticsearch) => built.elasticsearch(elasticsearch)?,
+        // Exactly one of the two is set, or the configuration would not have been read.
+        None => built.prometheus(ports).await?,
+    };
     let settings = Settings {
         kafka,
         client_id,
+        exact: renewal.is_some(),
+        session_timeout: config.session_timeout.0,
         group_id: config.group_id,
         topics: config.topics,
         start_from: config.start_from,
@@ -130,7 +149,8 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
     let parts = Parts {
         runtime: tokio::runtime::Handle::current(),
         sink,
-        dead_letters,
+        commits,
+        renewal,
         acks: receiver,
         stats,
         health,
@@ -161,34 +181,113 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
     }
 }
 
-/// The configured sink, and how many bytes it may have under way.
-async fn sink(
-    config: &Config,
-    ports: Ports,
+/// What the ends of a pipeline are built from.
+struct Built<'c> {
+    runtime: tokio::runtime::Handle,
+    config: &'c Config,
+    kafka: bt_kafka::Connection,
+    client_id: String,
+    letters: Letters,
     acks: Acks,
-    dead_letters: &DeadLetters,
-    stats: &Arc<Stats>,
-    state: &Arc<SinkState>,
-) -> Result<(Box<dyn Sink>, usize), RunError> {
-    if let Some(elasticsearch) = &config.sink.elasticsearch {
-        let runtime = tokio::runtime::Handle::current();
-        let sink = ElasticsearchSink::new(
-            elasticsearch,
-            &runtime,
-            acks,
-            dead_letters.clone(),
-            stats.clone(),
-            state.clone(),
-        )?;
-        let max_in_flight = ElasticsearchSink::max_in_flight(&elasticsearch.bulk);
-        return Ok((Box::new(sink), max_in_flight.max(MIN_IN_FLIGHT)));
+    stats: Arc<Stats>,
+    state: Arc<SinkState>,
+}
+
+/// Where events go to, and how it is noted down that they are there.
+struct Ends {
+    sink: Box<dyn Sink>,
+    commits: Commits,
+    renewal: Option<Renewal>,
+    /// How many bytes may be under way.
+    max_in_flight: usize,
+}
+
+impl Built<'_> {
+    fn dead_letters(&self) -> Result<DeadLetters, RunError> {
+        let dead_letters = DeadLetters::new(
+            &self.kafka,
+            &format!("{}-dead-letters", self.client_id),
+            self.letters.clone(),
+            self.acks.clone(),
+            self.stats.clone(),
+            self.state.clone(),
+        );
+        Ok(dead_letters.map_err(PipelineError::from)?)
     }
-    // Exactly one of the two is set, or the configuration would not have been read.
-    let prometheus = config.sink.prometheus.clone().unwrap_or_default();
-    let store = Arc::new(Store::new(prometheus.max_series));
-    serve(ports.metrics, server::series(store.clone())).await?;
-    let sink = PrometheusSink::new(&prometheus, store, stats.clone());
-    Ok((Box::new(sink), MIN_IN_FLIGHT))
+
+    fn elasticsearch(self, config: &config::ElasticsearchSink) -> Result<Ends, RunError> {
+        let dead_letters = self.dead_letters()?;
+        let sink = ElasticsearchSink::new(
+            config,
+            &self.runtime,
+            self.acks,
+            dead_letters.clone(),
+            self.stats,
+            self.state,
+        )?;
+        let max_in_flight = ElasticsearchSink::max_in_flight(&config.bulk);
+        Ok(Ends {
+            sink: Box::new(sink),
+            commits: Commits::Offsets(dead_letters),
+            renewal: None,
+            max_in_flight: max_in_flight.max(MIN_IN_FLIGHT),
+        })
+    }
+
+    async fn prometheus(self, ports: Ports) -> Result<Ends, RunError> {
+        let prometheus = self.config.sink.prometheus.clone().unwrap_or_default();
+        let series = Arc::new(SeriesSettings {
+            histogram_buckets: prometheus.histogram_buckets.clone().into(),
+            exactly_once: prometheus.exactly_once,
+        });
+        let lease = Arc::new(match prometheus.exactly_once {
+            true => Lease::new(),
+            false => Lease::unlimited(),
+        });
+        let (commits, renewal) = match &self.config.state_topic {
+            Some(state_topic) if prometheus.exactly_once => {
+                let settings = Exactly {
+                    kafka: self.kafka.clone(),
+                    client_id: self.client_id.clone(),
+                    group_id: self.config.group_id.clone(),
+                    member: member(),
+                    state_topic: state_topic.clone(),
+                    start_from: self.config.start_from,
+                    session_timeout: self.config.session_timeout.0,
+                    letters: self.letters.clone(),
+                    series: series.clone(),
+                    lease: lease.clone(),
+                };
+                let (stats, state) = (self.stats.clone(), self.state.clone());
+                let (commits, renewal) = exact(settings, self.runtime.clone(), stats, state)?;
+                (commits, Some(renewal))
+            }
+            _ => (Commits::Offsets(self.dead_letters()?), None),
+        };
+        let store = Arc::new(Store::new(lease));
+        let exposition = Arc::new(Exposition::new(store.clone()));
+        serve(
+            ports.metrics,
+            server::exposition(exposition, self.stats.clone()),
+        )
+        .await?;
+        let sink = PrometheusSink::new(&prometheus, series, store, self.stats);
+        Ok(Ends {
+            sink: Box::new(sink),
+            commits,
+            renewal,
+            max_in_flight: MIN_IN_FLIGHT,
+        })
+    }
+}
+
+/// Names this process among those of its group: by its pod, so that a container that is started again takes the place of the
+/// one before.
+fn member() -> String {
+    std::env::var("POD_NAME").unwrap_or_else(|_| {
+        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "local".into());
+        format!("{host}-{}", std::process::id())
+    })
 }
 
 async fn serve(port: u16, router: axum::Router) -> Result<(), RunError> {

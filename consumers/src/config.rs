@@ -29,10 +29,31 @@ pub struct Config {
     /// Where to start in a partition that the group has no committed offset for.
     #[serde(default)]
     pub start_from: StartFrom,
+    /// Kafka's `session.timeout.ms`: after so long a member that is not heard of loses its partitions to others. Kafka allows
+    /// 6 seconds to 30 minutes unless told otherwise.
+    #[serde(
+        default = "session_timeout",
+        skip_serializing_if = "is_session_timeout"
+    )]
+    pub session_timeout: HumanDuration,
     /// Where events go that cannot be taken.
     pub dead_letter_topic: String,
+    /// The compacted topic in which an exact prometheus sink keeps its series; its partitions are at least as many as
+    /// those of each topic consumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_topic: Option<String>,
     /// Where events are carried to.
     pub sink: Sink,
+}
+
+/// A killed pod's partitions should not wait for Kafka's default of 45 s.
+fn session_timeout() -> HumanDuration {
+    HumanDuration::from_secs(15)
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_session_timeout(timeout: &HumanDuration) -> bool {
+    *timeout == session_timeout()
 }
 
 /// How to reach the Kafka cluster. Credentials are in files, never in this one.
@@ -221,12 +242,28 @@ impl Config {
             problems.push(topic_problem("deadLetterTopic", &self.dead_letter_topic));
         }
         match (&self.sink.prometheus, &self.sink.elasticsearch) {
-            (Some(sink), None) => problems.extend(sink.validate("sink.prometheus")),
+            (Some(sink), None) => {
+                problems.extend(sink.validate("sink.prometheus"));
+                problems.extend(self.state_topic_problem(sink.exactly_once));
+            }
             (None, Some(sink)) => problems.extend(sink.validate("sink.elasticsearch")),
             _ => problems
                 .push("sink: exactly one of prometheus and elasticsearch must be set".into()),
         }
         problems
+    }
+
+    fn state_topic_problem(&self, exactly_once: bool) -> Option<String> {
+        match &self.state_topic {
+            None if exactly_once => Some(
+                "stateTopic: is needed where sink.prometheus.exactlyOnce is true: a compacted topic".into(),
+            ),
+            Some(topic) if !is_topic(topic) => Some(topic_problem("stateTopic", topic)),
+            Some(topic) if self.topics.contains(topic) || *topic == self.dead_letter_topic => Some(format!(
+                "stateTopic: {topic} is used for something else already; it must be this consumer's alone"
+            )),
+            _ => None,
+        }
     }
 
     /// What is wrong with what is consumed, whatever the sink: the part that holds for a consumer in an image of the user's, too.
@@ -244,6 +281,13 @@ impl Config {
         check(
             !self.group_id.is_empty(),
             "groupId: must not be empty".into(),
+        );
+        check(
+            (6..=1800).contains(&self.session_timeout.0.as_secs()),
+            format!(
+                "sessionTimeout: must be 6s to 30m, found {}",
+                self.session_timeout
+            ),
         );
         let servers = &self.kafka.bootstrap_servers;
         check(

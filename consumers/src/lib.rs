@@ -13,4 +13,4 @@ mod sink_state;
 mod stats;
 
 pub use app::{Ports, RunError, check, run};
-pub use sink_state::{SinkCondition, SinkReport};
+pub use sink_state::{Notice, SinkCondition, SinkReport};

@@ -5,29 +5,41 @@
 //! of a partition is a generation of its own, so that what was taken under an earlier one is told apart.
 
 mod commit;
+mod commits;
+mod committing;
 mod context;
 mod core;
 mod dead_letters;
+mod exact;
+mod held;
 mod joining;
+mod lease;
+mod letter;
 mod observe;
 mod owned;
 mod poll;
 mod rebalance;
 mod record;
+mod rejects;
+mod restore;
 mod stall;
 mod start;
 mod topic_watch;
+mod transactions;
 mod watermark;
 
 use std::time::Duration;
 
-pub(crate) use commit::commit_async;
-pub(crate) use context::KafkaConsumer;
+pub(crate) use commits::Commits;
 pub(crate) use dead_letters::DeadLetters;
+pub(crate) use lease::{Lease, Renewal};
+pub(crate) use letter::Letters;
 pub use poll::PipelineError;
 pub(crate) use poll::{Parts, Pipeline, Settings};
 pub(crate) use record::{Acks, Assignment, Origin, Original, ack_channel};
 pub(crate) use watermark::Watermark;
+
+pub(crate) use exact::{Exactly, exact};
 
 /// How long a revoked partition's work may take to be finished before it is left to the next owner.
 pub(crate) const REVOKE_DEADLINE: Duration = Duration::from_secs(8);

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use crate::sink::prometheus::{Format, Store};
+use crate::sink::prometheus::exposition::{Exposition, ScrapeError};
 use crate::sink_state::{SinkCondition, SinkState};
 use crate::stats::{Health, Stats};
 
@@ -53,7 +53,7 @@ pub(crate) fn own(stats: Arc<Stats>, health: Arc<Health>, sink: Arc<SinkState>) 
             "/metrics",
             get(async move || {
                 (
-                    [(CONTENT_TYPE, Format::Text.content_type())],
+                    [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
                     stats.render(),
                 )
             }),
@@ -68,18 +68,48 @@ fn report(sink: &SinkState) -> Response {
 }
 
 /// `/metrics` of the prometheus sink.
-pub(crate) fn series(store: Arc<Store>) -> Router {
+pub(crate) fn exposition(exposition: Arc<Exposition>, stats: Arc<Stats>) -> Router {
     Router::new()
-        .route("/metrics", get(scrape))
-        .with_state(store)
+        .route("/metrics", get(page))
+        .with_state((exposition, stats))
 }
 
-async fn scrape(State(store): State<Arc<Store>>, headers: HeaderMap) -> Response {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    let format = Format::negotiate(accept.unwrap_or_default());
-    // Up to a hundred thousand series: not on the threads that answer the probes.
-    match tokio::task::spawn_blocking(move || store.render(format)).await {
-        Ok(page) => ([(CONTENT_TYPE, format.content_type())], page).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+async fn page(
+    State((exposition, stats)): State<(Arc<Exposition>, Arc<Stats>)>,
+    headers: HeaderMap,
+) -> Response {
+    let accept = all(&headers, ACCEPT);
+    let page = match exposition
+        .scrape(&accept, &all(&headers, ACCEPT_ENCODING))
+        .await
+    {
+        Ok(page) => page,
+        Err(error) => {
+            let status = match error {
+                ScrapeError::Defect => StatusCode::INTERNAL_SERVER_ERROR,
+                ScrapeError::Unsettled => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            return (status, format!("{error}\n")).into_response();
+        }
+    };
+    stats.series_hidden.set(page.hidden as i64);
+    let mut response = page.body.into_response();
+    let headers = response.headers_mut();
+    let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    set(CONTENT_TYPE, page.format.content_type());
+    set(VARY, "Accept, Accept-Encoding");
+    if let Some(encoding) = page.encoding.header() {
+        set(CONTENT_ENCODING, encoding);
     }
+    response
 }
+
+/// A header that may be there several times, as one list.
+fn all(headers: &HeaderMap, name: HeaderName) -> String {
+    let values = headers.get_all(name).iter();
+    let texts: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
+    texts.join(",")
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,17 +6,15 @@ pub(crate) mod prometheus;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::pipeline::{Assignment, Origin};
 use bt_events::Event;
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::KafkaResult;
-
-use crate::pipeline::{Assignment, KafkaConsumer, Origin, commit_async};
+use prometheus::PartitionSeries;
+pub(crate) use prometheus::StateRecord;
 
 /// Where events are carried to. All methods are called on the poll thread and must not block on the outside.
 pub(crate) trait Sink: Send {
-    /// Partitions arrive, none of them held already.
-    fn assigned(&mut self, assignments: &[Arc<Assignment>]);
+    /// A partition arrives, which is not held already.
+    fn assigned(&mut self, assignment: &Arc<Assignment>);
 
     /// Takes an event, or says why not.
     fn event(&mut self, event: &Event<'_>, origin: &Origin<'_>) -> Taken;
@@ -30,22 +28,43 @@ pub(crate) trait Sink: Send {
     /// Partitions leave: whatever is acknowledged has been committed, the rest is not ours any more.
     fn revoked(&mut self, assignments: &[Arc<Assignment>]);
 
-    /// Commits the offsets below which everything is done. A sink that keeps state may commit them together with it
-    /// (KIP-447); left alone, they are committed by the consumer.
-    fn commit(
-        &mut self,
-        consumer: &KafkaConsumer,
-        offsets: &TopicPartitionList,
-        mode: CommitMode,
-    ) -> KafkaResult<()> {
-        match mode {
-            CommitMode::Async => commit_async(consumer, offsets),
-            CommitMode::Sync => consumer.commit(offsets, mode),
-        }
+    /// This pod has so many of all partitions that the consumer's topics have.
+    fn share(&mut self, own: usize, all: usize) {
+        let _ = (own, all);
+    }
+
+    /// What of the sink is kept in Kafka, if anything is.
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        None
     }
 
     /// How the sink is.
     fn status(&self) -> SinkStatus;
+}
+
+/// A sink that has the state of each partition in the state topic, committed together with the offset that it stands for.
+pub(crate) trait Stateful {
+    /// A partition arrives with what it was when its former owner committed last. It is not shown before
+    /// [`Stateful::caught_up`].
+    fn restored(&mut self, assignment: &Arc<Assignment>, series: PartitionSeries);
+
+    /// All is consumed that a former owner can have shown.
+    fn caught_up(&mut self, assignment: &Assignment);
+
+    /// Partitions are about to leave: from now on they are not shown.
+    fn hide(&mut self, assignments: &[Arc<Assignment>]);
+
+    /// Whether something is to be written besides the offset.
+    fn is_dirty(&self, assignment: &Assignment) -> bool;
+
+    /// Begins a commit of a partition: what has changed since the last one, as of this offset. One is under way at a time.
+    fn write(&mut self, assignment: &Assignment, offset: i64, out: &mut Vec<StateRecord>);
+
+    /// The commit under way has ended: it is in Kafka, or that is not known.
+    fn written(&mut self, committed: bool);
+
+    /// Nothing of what was written is there any more.
+    fn rewrite(&mut self);
 }
 
 /// What became of an event.

@@ -15,6 +15,9 @@ const STEP: Duration = Duration::from_secs(5);
 const STANDS: Duration = Duration::from_secs(2);
 /// So many rejections in a row, and nothing taken for a minute: it is not the events.
 const IN_A_ROW: u64 = 10;
+/// How long a notice is shown.
+const NOTICED: Duration = Duration::from_secs(3600);
+const MAX_NOTICES: usize = 20;
 /// The longest message, in bytes.
 const MAX_MESSAGE: usize = 600;
 /// The longest quotation of a reason, in bytes.
@@ -64,6 +67,20 @@ pub struct SinkReport {
     pub rejected: u64,
     /// Events of the last minute that the sink has.
     pub taken: u64,
+    /// What happened once and people should hear of; the newest last, of the last hour, at most 20.
+    #[serde(default)]
+    pub notices: Vec<Notice>,
+}
+
+/// Something that happened once, for the operator to tell as an Event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// CamelCase, as an Event's reason, for example `StateLost`.
+    pub reason: String,
+    /// What, where, what to do.
+    pub message: String,
+    /// When (RFC 3339 with milliseconds).
+    pub at: String,
 }
 
 /// Collects what the sink answers.
@@ -84,6 +101,7 @@ struct Inner {
     /// Why rejected events cannot be written to the dead-letter topic.
     dead_letters: Option<String>,
     history: VecDeque<(Instant, Counts)>,
+    notices: VecDeque<(Instant, Notice)>,
     /// The state last reported, and since when.
     shown: (SinkCondition, SystemTime),
 }
@@ -117,6 +135,7 @@ impl SinkState {
                 last_rejection: String::new(),
                 dead_letters: None,
                 history: VecDeque::from([(Instant::now(), Counts::default())]),
+                notices: VecDeque::new(),
                 shown: match set_up {
                     true => (SinkCondition::Ready, SystemTime::now()),
                     false => (SinkCondition::Starting, SystemTime::now()),
@@ -241,7 +260,31 @@ impl SinkState {
             since: humantime::format_rfc3339_seconds(inner.shown.1).to_string(),
             rejected: counts.rejected,
             taken: counts.taken,
+            notices: inner
+                .notices
+                .iter()
+                .map(|(_, notice)| notice.clone())
+                .collect(),
         }
+    }
+
+    /// Something happened once that people should hear of.
+    pub fn notice(&self, reason: &str, message: String) {
+        let now = Instant::now();
+        let mut inner = self.lock();
+        inner
+            .notices
+            .retain(|(at, _)| now.duration_since(*at) < NOTICED);
+        if inner.notices.len() == MAX_NOTICES {
+            inner.notices.pop_front();
+        }
+        let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let notice = Notice {
+            reason: reason.to_owned(),
+            message,
+            at,
+        };
+        inner.notices.push_back((now, notice));
     }
 
     fn judge(&self, inner: &Inner, counts: Counts, now: Instant) -> (SinkCondition, String) {

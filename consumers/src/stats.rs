@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// How long the poll loop may stand still before `/healthz` says so. Draining at a rebalance takes up to
@@ -31,6 +31,21 @@ pub(crate) struct Stats {
     pub kafka_errors: IntCounterVec,
     pub series: IntGauge,
     pub series_expired: IntCounter,
+    /// Events that found no room, by service.
+    pub series_refused: IntCounterVec,
+    pub series_bytes: IntGauge,
+    pub series_hidden: IntGauge,
+    pub shown: IntGauge,
+    pub freshness: Histogram,
+    pub lag_seconds: GaugeVec,
+    pub last_commit: Gauge,
+    pub commit_seconds: Histogram,
+    pub state_records: IntCounter,
+    /// What happened to the state that people should know of, by reason.
+    pub state_notices: IntCounterVec,
+    pub restoring: IntGauge,
+    pub restored_records: IntCounter,
+    pub restore_seconds: Histogram,
     pub bulk_requests: IntCounterVec,
     pub bulk_items: IntCounterVec,
     pub bulk_seconds: Histogram,
@@ -56,17 +71,28 @@ impl Stats {
             vec
         };
         let single = |name: &str, help: &str| gauge(name, help, &[]).with_label_values::<&str>(&[]);
-        let opts = HistogramOpts::new(
-            "bt_consumer_bulk_duration_seconds",
-            "Time from sending a _bulk request to having its answer.",
-        )
-        .buckets(vec![
-            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-        ]);
-        let bulk_seconds = Histogram::with_opts(opts).expect("the histogram's options are valid");
-        registry
-            .register(Box::new(bulk_seconds.clone()))
-            .expect("each metric is registered once");
+        let histogram_of = |name: &str, help: &str, buckets: Vec<f64>| {
+            let opts = HistogramOpts::new(name, help).buckets(buckets);
+            let histogram = Histogram::with_opts(opts).expect("the histogram's options are valid");
+            registry
+                .register(Box::new(histogram.clone()))
+                .expect("each metric is registered once");
+            histogram
+        };
+        let histogram = |name: &str, help: &str| {
+            let buckets = vec![
+                0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+            ];
+            histogram_of(name, help, buckets)
+        };
+        let floats = |name: &str, help: &str, labels: &[&str]| {
+            let vec = GaugeVec::new(Opts::new(name, help), labels)
+                .expect("the metric's name and labels are valid");
+            registry
+                .register(Box::new(vec.clone()))
+                .expect("each metric is registered once");
+            vec
+        };
         Self {
             records: counter(
                 "bt_consumer_records_total",
@@ -144,9 +170,83 @@ impl Stats {
                 "Documents by the engine's answer: created, duplicate, retried or rejected.",
                 &["outcome"],
             ),
-            bulk_seconds,
+            bulk_seconds: histogram(
+                "bt_consumer_bulk_duration_seconds",
+                "Time from sending a _bulk request to having its answer.",
+            ),
+            series_refused: counter(
+                "bt_consumer_series_refused_total",
+                "Events dropped because they would have made a series beyond maxSeries, by service; the hundred first services by name.",
+                &["service"],
+            ),
+            series_bytes: single(
+                "bt_consumer_series_bytes",
+                "Memory that the series take, estimated.",
+            ),
+            series_hidden: single(
+                "bt_consumer_series_hidden",
+                "Series that the last page left out since partitions differ in the type of their metric; the type of most series is shown.",
+            ),
+            shown: single(
+                "bt_consumer_shown_partitions",
+                "Partitions whose series a scrape shows: caught up, and the group's coordinator was heard of lately.",
+            ),
+            freshness: histogram_of(
+                "bt_consumer_event_age_seconds",
+                "Age of events, by their own time, when their series show them; of those that a partition had to catch up with, of the oldest one. A new series appears with the next commit.",
+                vec![
+                    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+                    3600.0,
+                ],
+            ),
+            lag_seconds: floats(
+                "bt_consumer_lag_seconds",
+                "Age of the last record read of an assigned partition, by its Kafka timestamp; 0 where there is nothing more to read.",
+                &["topic", "partition"],
+            ),
+            last_commit: floats(
+                "bt_consumer_last_commit_timestamp_seconds",
+                "When something was last committed, in seconds since the epoch.",
+                &[],
+            )
+            .with_label_values::<&str>(&[]),
+            commit_seconds: histogram(
+                "bt_consumer_commit_duration_seconds",
+                "Time that a transaction of offsets, series and dead letters takes.",
+            ),
+            state_records: counter(
+                "bt_consumer_state_records_total",
+                "Records given to transactions for the state topic.",
+                &[],
+            )
+            .with_label_values::<&str>(&[]),
+            state_notices: counter(
+                "bt_consumer_state_notices_total",
+                "What happened to the state of series, by reason: StateLost, StateTopicRecreated, OffsetsChanged, RecordsLost.",
+                &["reason"],
+            ),
+            restoring: single(
+                "bt_consumer_restoring_partitions",
+                "Assigned partitions whose series are being restored; they are not consumed yet.",
+            ),
+            restored_records: counter(
+                "bt_consumer_restored_records_total",
+                "Records of the state topic read to restore series.",
+                &[],
+            )
+            .with_label_values::<&str>(&[]),
+            restore_seconds: histogram(
+                "bt_consumer_restore_duration_seconds",
+                "Time from a partition's assignment to its series being restored.",
+            ),
             registry,
         }
+    }
+
+    /// Seconds since the epoch.
+    pub fn now() -> f64 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0.0, |since| since.as_secs_f64())
     }
 
     /// Everything in Prometheus' text format.
@@ -168,7 +268,22 @@ pub(crate) struct Health {
     stuck: Mutex<Option<String>>,
     /// Why the group cannot be joined, as long as it is not.
     joining: Mutex<Option<String>>,
+    restoring: Mutex<Restoring>,
 }
+
+/// How far the partitions that were assigned are.
+#[derive(Default)]
+struct Restoring {
+    partitions: usize,
+    obstacle: Option<String>,
+    since: Option<Instant>,
+    /// All that was assigned at first has been restored: the pod has its place in the group.
+    settled: bool,
+}
+
+/// How long partitions that come later may be restored before that makes the pod unready: as long as it takes in good order,
+/// the others are served as before.
+const RESTORING: Duration = Duration::from_secs(60);
 
 impl Health {
     pub fn new() -> Self {
@@ -179,6 +294,7 @@ impl Health {
             sink_ready: AtomicBool::new(false),
             stuck: Mutex::new(None),
             joining: Mutex::new(None),
+            restoring: Mutex::default(),
         }
     }
 
@@ -227,6 +343,44 @@ impl Health {
         *self.joining.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
+    /// So many partitions are being restored, and perhaps something stands in the way.
+    pub fn restoring(&self, obstacle: Option<String>, partitions: usize) {
+        let joined = self.has_joined();
+        let mut restoring = self
+            .restoring
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        restoring.settled |= joined && partitions == 0;
+        restoring.since = match partitions {
+            0 => None,
+            _ => restoring.since.or(Some(Instant::now())),
+        };
+        restoring.partitions = partitions;
+        restoring.obstacle = obstacle;
+    }
+
+    fn restored(&self) -> Result<(), String> {
+        let restoring = self
+            .restoring
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(since) = restoring.since else {
+            return Ok(());
+        };
+        if restoring.settled && since.elapsed() < RESTORING {
+            return Ok(());
+        }
+        let why = match &restoring.obstacle {
+            Some(obstacle) => format!(": {obstacle}"),
+            None => String::new(),
+        };
+        let partitions = restoring.partitions;
+        Err(format!(
+            "restoring the series of {partitions} partitions since {} s{why}",
+            since.elapsed().as_secs()
+        ))
+    }
+
     /// `/readyz`.
     pub fn ready(&self) -> Result<(), String> {
         if !self.has_joined() {
@@ -236,6 +390,7 @@ impl Health {
                 "waiting for the consumer group's assignment: {why}"
             ));
         }
+        self.restored()?;
         if !self.sink_ready.load(Ordering::Relaxed) {
             return Err("waiting for the sink to be set up".into());
         }

@@ -11,12 +11,15 @@ use super::HumanDuration;
 pub struct PrometheusSink {
     /// A series that has had no event for so long is dropped.
     pub series_ttl: HumanDuration,
-    /// The most series that a pod holds; events for more are dropped and counted.
+    /// The most series of the consumer; each pod holds its partitions' share. Events for more are dropped and counted.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub max_series: u32,
     /// Upper bounds of the buckets of histograms whose events name none, ascending, without +Inf.
     #[schemars(length(max = 100))]
     pub histogram_buckets: Vec<f64>,
+    /// Whether the series are kept in Kafka, in one transaction with the offsets: then a counter neither resets nor counts
+    /// twice, whatever becomes of the pods. Without, a pod begins with nothing and counts what it is given, at least once.
+    pub exactly_once: bool,
 }
 
 impl Default for PrometheusSink {
@@ -28,6 +31,7 @@ impl Default for PrometheusSink {
             histogram_buckets: vec![
                 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
             ],
+            exactly_once: true,
         }
     }
 }

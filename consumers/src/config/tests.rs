@@ -7,6 +7,7 @@ groupId: bt.default.metrics
 topics: [metrics.events, health.events]
 startFrom: Earliest
 deadLetterTopic: dead-letters
+stateTopic: bt.default.metrics.state
 sink:
   prometheus: {seriesTtl: 15m, maxSeries: 100000, histogramBuckets: [0.005, 1]}
 "#;
@@ -75,6 +76,18 @@ fn what_is_wrong_is_named_by_its_field() {
             "[0.005, 1]",
             "[.inf]",
             "histogramBuckets: must be finite",
+        ),
+        (
+            METRICS,
+            "stateTopic: bt.default.metrics.state",
+            "",
+            "stateTopic: is needed where sink.prometheus.exactlyOnce is true",
+        ),
+        (
+            METRICS,
+            "stateTopic: bt.default.metrics.state",
+            "stateTopic: dead-letters",
+            "stateTopic: dead-letters is used for something else already",
         ),
         (
             METRICS,

@@ -1,9 +1,9 @@
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{IsError, KafkaError, KafkaResult};
 use rdkafka_sys as sys;
 
-use super::KafkaConsumer;
+use super::context::KafkaConsumer;
 
 /// Commits without waiting; the outcome comes by the context's `commit_callback` while polling.
 ///
@@ -29,6 +29,23 @@ pub(crate) fn commit_async(
         return Err(KafkaError::ConsumerCommit(code.into()));
     }
     Ok(())
+}
+
+/// What fences a transaction's offsets. None while the consumer is no member: Kafka would take offsets from somebody without
+/// a generation as from anyone.
+pub(super) fn member_of(consumer: &KafkaConsumer) -> Option<ConsumerGroupMetadata> {
+    let group = consumer.group_metadata()?;
+    // SAFETY: the client lives; what is made here is destroyed here.
+    let generation = unsafe {
+        let native = sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr());
+        if native.is_null() {
+            return None;
+        }
+        let generation = sys::rd_kafka_consumer_group_metadata_generation_id(native);
+        sys::rd_kafka_consumer_group_metadata_destroy(native);
+        generation
+    };
+    (generation >= 0).then_some(group)
 }
 
 /// The outcome of a commit, that of each partition included: Kafka may refuse one and take the others.

@@ -87,8 +87,21 @@ impl ConsumerContext for Context {
     ) {
         let assign = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::Acquire) {
-            if !assign && let Err(error) = consumer.incremental_unassign(partitions) {
-                tracing::warn!(%error, "cannot give partitions back while leaving the group");
+            // Those that were never fetched are not in librdkafka's own assignment.
+            let fetched = consumer.assignment().unwrap_or_default();
+            let mut leaving = TopicPartitionList::new();
+            for element in partitions.elements() {
+                let (topic, partition) = (element.topic(), element.partition());
+                if fetched.find_partition(topic, partition).is_some() {
+                    leaving.add_partition(topic, partition);
+                }
+            }
+            let answered = match assign {
+                true => consumer.incremental_assign(&TopicPartitionList::new()),
+                false => consumer.incremental_unassign(&leaving),
+            };
+            if let Err(error) = answered {
+                tracing::warn!(%error, "cannot answer a rebalance while leaving the group");
             }
             return;
         }

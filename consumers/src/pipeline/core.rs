@@ -6,16 +6,19 @@ use std::time::{Duration, Instant};
 use bt_events::EventError;
 use bt_kafka::Admin;
 use prometheus::IntCounter;
-use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::Consumer;
 use rdkafka::message::{BorrowedMessage, Message};
 
-use super::DeadLetters;
+use super::commits::Commits;
+use super::committing::When;
 use super::context::KafkaConsumer;
+use super::held::Held;
 use super::joining::Joining;
+use super::lease::Renewal;
 use super::owned::{Owned, Partitions, list};
 use super::poll::{Parts, PipelineError, Settings};
 use super::record::{Ack, Origin};
+use super::rejects::Rejects;
 use super::stall::StallDetector;
 use super::topic_watch::TopicWatch;
 use crate::config::StartFrom;
@@ -35,19 +38,23 @@ const RELIEF: Duration = Duration::from_millis(500);
 pub(super) struct Core {
     pub sink: Box<dyn Sink>,
     pub partitions: Partitions,
-    /// Assigned, but not consumed before their topic's id is known.
-    pub unresolved: Vec<(Arc<str>, i32)>,
+    /// Assigned to us, and not consumed yet.
+    pub held: Vec<Held>,
+    /// Of all topics consumed, whoever has them.
+    pub all_partitions: usize,
     pub generation: u64,
     pub start_from: StartFrom,
+    pub topics: Vec<String>,
     pub admin: Admin,
     pub runtime: tokio::runtime::Handle,
     pub stats: Arc<Stats>,
     pub health: Arc<Health>,
-    sink_state: Arc<SinkState>,
-    pub(super) dead_letters: DeadLetters,
+    pub sink_state: Arc<SinkState>,
+    pub(super) commits: Commits,
+    pub(super) renewal: Option<Renewal>,
     acks: Receiver<Ack>,
     taken: IntCounter,
-    in_flight: usize,
+    pub(super) in_flight: usize,
     max_in_flight: usize,
     /// Over the limit, until half of it is free again.
     full: bool,
@@ -55,9 +62,9 @@ pub(super) struct Core {
     next_tick: Instant,
     next_commit: Instant,
     next_resolve: Instant,
-    topic_watch: TopicWatch,
+    pub(super) topic_watch: TopicWatch,
     joining: Joining,
-    rejoin: bool,
+    pub(super) rejoin: bool,
     /// When an error of this code was last logged.
     pub(super) logged: HashMap<String, Instant>,
 }
@@ -66,11 +73,16 @@ impl Core {
     pub fn new(parts: Parts, admin: Admin, settings: &Settings) -> Self {
         let now = Instant::now();
         Self {
-            topic_watch: TopicWatch::new(admin.clone(), parts.runtime.clone()),
+            topic_watch: TopicWatch::new(
+                admin.clone(),
+                parts.runtime.clone(),
+                parts.commits.state_topic(),
+            ),
             joining: Joining::new(admin.clone(), parts.runtime.clone(), &settings.topics),
             sink: parts.sink,
             partitions: Partitions::default(),
-            unresolved: Vec::new(),
+            held: Vec::new(),
+            all_partitions: 0,
             generation: 0,
             admin,
             runtime: parts.runtime,
@@ -78,7 +90,9 @@ impl Core {
             stats: parts.stats,
             health: parts.health,
             sink_state: parts.sink_state,
-            dead_letters: parts.dead_letters,
+            commits: parts.commits,
+            renewal: parts.renewal,
+            topics: settings.topics.clone(),
             acks: parts.acks,
             in_flight: 0,
             max_in_flight: settings.max_in_flight,
@@ -94,20 +108,28 @@ impl Core {
     }
 
     /// Takes a record apart and gives its events to the sink, or to the dead letters.
-    pub fn take(&mut self, consumer: &KafkaConsumer, message: &BorrowedMessage<'_>) {
+    pub fn take(&mut self, message: &BorrowedMessage<'_>) {
         let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
         let Some(owned) = self.partitions.get_mut(topic, partition) else {
             // Handed out before the partition was revoked or held; its next owner, or we, get it again.
             return;
         };
         if !owned.watermark.begin(offset) {
-            self.went_back(consumer, topic, partition, offset);
+            tracing::warn!(
+                topic,
+                partition,
+                offset,
+                "the partition's offsets went back: made anew, or cut off"
+            );
+            self.rejoin = true;
             return;
         }
         if owned.start_unknown {
             owned.start.get_or_insert(offset);
         }
         let value = message.payload();
+        let timestamp = message.timestamp().to_millis();
+        owned.read_at = timestamp;
         owned.records.inc();
         owned.bytes.inc_by(value.map_or(0, <[u8]>::len) as u64);
         let Owned {
@@ -118,7 +140,7 @@ impl Core {
         let whole = Origin {
             assignment,
             offset,
-            timestamp: message.timestamp().to_millis(),
+            timestamp,
             key: message.key(),
             place: None,
             bytes: value,
@@ -126,22 +148,18 @@ impl Core {
         let elements = value
             .ok_or(EventError::NullValue)
             .and_then(bt_events::parse);
-        let reject = |origin: &Origin<'_>, reason: &'static str, error: String| {
-            // Beside the bytes themselves a letter takes headers and bookkeeping.
-            let bytes = origin.bytes.map_or(0, <[u8]>::len) + 512;
-            self.stats
-                .events
-                .with_label_values(&["rejected", reason])
-                .inc();
-            self.dead_letters
-                .send(origin.to_original(), reason, error, bytes);
-            bytes
+        let mut rejects = Rejects {
+            commits: &mut self.commits,
+            stats: &self.stats,
+            watermark,
+            whole,
+            letters: 0,
+            bytes: 0,
         };
         match elements {
             Err(error) => {
-                watermark.add(offset);
                 self.sink_state.malformed(&error.to_string());
-                self.in_flight += reject(&whole, error.reason(), error.to_string());
+                rejects.reject(&whole, error.reason(), error.to_string());
             }
             Ok(elements) => {
                 for element in elements {
@@ -157,9 +175,8 @@ impl Core {
                     let taken = match element.event() {
                         Ok(event) => self.sink.event(&event, &origin),
                         Err(error) => {
-                            watermark.add(offset);
                             self.sink_state.malformed(&error.to_string());
-                            self.in_flight += reject(&origin, error.reason(), error.to_string());
+                            rejects.reject(&origin, error.reason(), error.to_string());
                             continue;
                         }
                     };
@@ -169,8 +186,8 @@ impl Core {
                             self.sink_state.taken(1);
                         }
                         Taken::Later { bytes } => {
-                            watermark.add(offset);
-                            self.in_flight += bytes;
+                            rejects.watermark.add(offset);
+                            rejects.bytes += bytes;
                             self.taken.inc();
                         }
                         Taken::Dropped { reason } => {
@@ -181,34 +198,43 @@ impl Core {
                                 .inc();
                         }
                         Taken::Rejected(why) => {
-                            watermark.add(offset);
                             self.sink_state.rejected(&why.message);
-                            self.in_flight += reject(&origin, why.reason, why.message);
+                            rejects.reject(&origin, why.reason, why.message);
                         }
                     }
                 }
             }
         }
+        self.in_flight += rejects.bytes;
         // The record's own part: its events are all known now.
         watermark.done(offset);
     }
 
-    /// What is done after each poll: back-pressure, and timed work when its time has come.
+    /// More is under way than may be.
+    pub fn is_over_the_limit(&self) -> bool {
+        self.in_flight > self.max_in_flight && !self.full
+    }
+
+    /// What is done after polling: back-pressure, and timed work when its time has come.
     pub fn after_poll(&mut self, consumer: &KafkaConsumer, now: Instant, idle: bool) {
-        if self.in_flight > self.max_in_flight && !self.full {
-            self.relieve(now);
+        if self.is_over_the_limit() {
+            self.relieve(consumer, now);
         }
         if idle || now >= self.next_tick {
             self.tick(consumer, now);
         }
     }
 
-    fn relieve(&mut self, began: Instant) {
+    fn relieve(&mut self, consumer: &KafkaConsumer, began: Instant) {
         while self.in_flight > self.max_in_flight {
             if began.elapsed() > RELIEF {
                 self.full = true;
                 self.next_tick = began;
                 return;
+            }
+            if self.commits.is_exact() {
+                // What waits for the next commit would wait for ever here.
+                self.commit(consumer, When::Soon, |_| true);
             }
             self.wait_for_acks(TICK);
         }
@@ -220,7 +246,9 @@ impl Core {
         while let Ok(ack) = self.acks.try_recv() {
             self.acknowledge(&ack);
         }
+        self.committed_meanwhile(Duration::ZERO);
         self.work(now);
+        self.begin_restored(consumer);
         self.watch_topics(now);
         if !self.health.has_joined() {
             self.joining.look(now, &self.health);
@@ -231,12 +259,13 @@ impl Core {
         self.pause_or_resume(consumer);
         if now >= self.next_commit {
             self.next_commit = now + COMMIT_INTERVAL;
-            self.commit(consumer, CommitMode::Async, |_| true);
+            self.commit(consumer, When::Soon, |_| true);
         }
-        if !self.unresolved.is_empty() && now >= self.next_resolve {
-            self.resolve_held(consumer);
+        if now >= self.next_resolve && self.held.iter().any(Held::is_unknown) {
+            self.begin_held(consumer);
             self.next_resolve = Instant::now() + RESOLVE_INTERVAL;
         }
+        self.show_caught_up();
         self.health.sink_ready(self.sink.status().ready);
         self.sink_state.tick(now);
         self.stats.in_flight.set(self.in_flight as i64);
@@ -244,11 +273,17 @@ impl Core {
 
     fn work(&mut self, now: Instant) {
         self.sink.tick(now);
-        self.dead_letters.tick(now);
+        self.commits.tick(now);
     }
 
     /// Waits for acknowledgements while not polling; the sink's and the dead letters' timed work goes on.
-    fn wait_for_acks(&mut self, timeout: Duration) {
+    pub(super) fn wait_for_acks(&mut self, timeout: Duration) {
+        if self.commits.is_under_way() {
+            self.committed_meanwhile(timeout);
+            self.work(Instant::now());
+            self.health.beat();
+            return;
+        }
         match self.acks.recv_timeout(timeout) {
             Ok(ack) => {
                 self.acknowledge(&ack);
@@ -295,33 +330,6 @@ impl Core {
         }
     }
 
-    pub fn commit(
-        &mut self,
-        consumer: &KafkaConsumer,
-        mode: CommitMode,
-        which: impl Fn(&Owned) -> bool,
-    ) {
-        let offsets = self.partitions.commit_list(which);
-        if offsets.count() == 0 {
-            return;
-        }
-        let result = self.sink.commit(consumer, &offsets, mode);
-        match (&result, mode) {
-            // Its outcome comes by a callback.
-            (Ok(()), CommitMode::Async) => {}
-            _ => self.committed(result),
-        }
-    }
-
-    fn committed(&mut self, result: Result<(), KafkaError>) {
-        let label = if result.is_ok() { "ok" } else { "error" };
-        self.stats.commits.with_label_values(&[label]).inc();
-        if let Err(error) = result {
-            self.partitions.forget_commits();
-            tracing::warn!(%error, "offsets were not committed; they will be with the next commit, or consumed again");
-        }
-    }
-
     fn pause_or_resume(&mut self, consumer: &KafkaConsumer) {
         let mut changes = [Vec::new(), Vec::new()];
         let mut paused = 0;
@@ -356,9 +364,12 @@ impl Core {
             self.rebalance(consumer, rebalance)?;
         }
         for result in consumer.context().take_commits() {
-            self.committed(result);
+            self.offsets_committed(result);
         }
         if let Some(statistics) = consumer.context().take_statistics() {
+            if let Some(renewal) = &mut self.renewal {
+                renewal.observe(&statistics);
+            }
             self.observe(&statistics);
         }
         Ok(())
@@ -371,7 +382,10 @@ impl Core {
 
     fn watch_topics(&mut self, now: Instant) {
         let assignments = self.partitions.iter().map(|owned| &owned.assignment);
-        for old in self.topic_watch.changed(now, assignments) {
+        let Some(seen) = self.topic_watch.look(now, assignments) else {
+            return;
+        };
+        for old in seen.changed {
             // Meanwhile the partition may have been assigned again.
             if self.partitions.current(&old).is_some() {
                 tracing::warn!(
@@ -381,6 +395,9 @@ impl Core {
                 );
                 self.rejoin = true;
             }
+        }
+        if let Some(id) = seen.state_topic_id {
+            self.state_topic_is(id);
         }
     }
 }

@@ -5,34 +5,24 @@ use std::time::{Duration, Instant};
 use bt_kafka::Connection;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::letter::{Letter, Letters};
 use super::record::{Acks, Original};
 use crate::sink_state::SinkState;
 use crate::stats::Stats;
 
 /// Between two attempts to write what the dead-letter topic did not take.
 const RETRY: Duration = Duration::from_secs(2);
-/// The longest error text that goes into a header, in bytes.
-const MAX_ERROR: usize = 1024;
 
 /// Writes what no sink can take to the dead-letter topic, for as long as it takes: the record is acknowledged only
 /// when its dead letter is.
 #[derive(Clone)]
 pub(crate) struct DeadLetters {
     producer: Arc<ThreadedProducer<Delivery>>,
-    topic: Arc<str>,
-    consumer: Arc<str>,
-}
-
-struct Letter {
-    original: Original,
-    reason: &'static str,
-    error: String,
-    /// What the event occupies of the bytes in flight.
-    bytes: usize,
+    letters: Letters,
 }
 
 /// What becomes of the letters, told by the producer's thread.
@@ -61,18 +51,16 @@ impl DeadLetters {
     pub fn new(
         kafka: &Connection,
         client_id: &str,
-        topic: &str,
-        consumer: &str,
+        letters: Letters,
         acks: Acks,
         stats: Arc<Stats>,
         state: Arc<SinkState>,
     ) -> KafkaResult<Self> {
-        let topic: Arc<str> = topic.into();
         let delivery = Delivery {
             acks,
             stats,
             state,
-            topic: topic.clone(),
+            topic: letters.topic.clone(),
             failed: Mutex::default(),
         };
         let producer = kafka
@@ -89,8 +77,7 @@ impl DeadLetters {
             .create_with_context(delivery)?;
         Ok(Self {
             producer: Arc::new(producer),
-            topic,
-            consumer: consumer.into(),
+            letters,
         })
     }
 
@@ -98,13 +85,7 @@ impl DeadLetters {
     pub fn send(&self, original: Original, reason: &'static str, error: String, bytes: usize) {
         let delivery = self.delivery();
         delivery.stats.dead_letters_pending.inc();
-        let letter = Letter {
-            original,
-            reason,
-            error,
-            bytes,
-        };
-        self.produce(Arc::new(letter));
+        self.produce(Arc::new(Letter::new(original, reason, error, bytes)));
     }
 
     /// Sends again what failed, when it is time; called many times a second.
@@ -137,45 +118,33 @@ impl DeadLetters {
     }
 
     fn produce(&self, letter: Arc<Letter>) {
-        let headers = headers(&letter, &self.consumer);
-        let original = &letter.original;
-        let mut record = BaseRecord::with_opaque_to(&self.topic, letter.clone()).headers(headers);
-        record.key = original.key.as_deref();
-        record.payload = original.bytes.as_deref();
+        let Letters { topic, .. } = &self.letters;
+        let mut record = BaseRecord::with_opaque_to(topic, letter.clone());
+        self.letters.fill(&mut record, &letter);
         if let Err((error, _)) = self.producer.send(record) {
             self.delivery().keep(&error, letter);
         }
     }
 }
 
-/// What a dead letter says about where it comes from and why it is one.
-fn headers(letter: &Letter, consumer: &str) -> OwnedHeaders {
-    let original = &letter.original;
-    let assignment = &original.assignment;
-    let mut cut = letter.error.len().min(MAX_ERROR);
-    while !letter.error.is_char_boundary(cut) {
-        cut -= 1;
+/// Why letters are not written, and what to do.
+pub(super) fn trouble(topic: &str, error: &KafkaError) -> String {
+    format!(
+        "rejected events cannot be written to the dead-letter topic {topic}, their partitions wait: {error}; {}",
+        hint(error)
+    )
+}
+
+fn hint(error: &KafkaError) -> &'static str {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
+            "raise max.message.bytes of the dead-letter topic above that of the topics consumed"
+        }
+        Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+            "create the dead-letter topic"
+        }
+        _ => "check the dead-letter topic and the connection to Kafka",
     }
-    let optional = |number: Option<i64>| number.map(|n| n.to_string());
-    let place = optional(original.place.map(|p| p as i64));
-    [
-        ("bt-topic", Some(assignment.topic.to_string())),
-        ("bt-partition", Some(assignment.partition.to_string())),
-        ("bt-offset", Some(original.offset.to_string())),
-        ("bt-timestamp", optional(original.timestamp)),
-        ("bt-reason", Some(letter.reason.to_owned())),
-        ("bt-error", Some(letter.error[..cut].to_owned())),
-        ("bt-place", place),
-        ("bt-consumer", Some(consumer.to_owned())),
-    ]
-    .iter()
-    .filter_map(|(key, value)| value.as_ref().map(|value| (key, value)))
-    .fold(OwnedHeaders::new(), |headers, (key, value)| {
-        headers.insert(Header {
-            key,
-            value: Some(value.as_str()),
-        })
-    })
 }
 
 impl Delivery {
@@ -198,20 +167,9 @@ impl Delivery {
         let mut failed = self.lock();
         let now = Instant::now();
         failed.retry_at.get_or_insert(now + RETRY);
-        let hint = match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-                "raise max.message.bytes of the dead-letter topic above that of the topics consumed"
-            }
-            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
-                "create the dead-letter topic"
-            }
-            _ => "check the dead-letter topic and the connection to Kafka",
-        };
+        let hint = hint(error);
         failed.troubled = true;
-        self.state.dead_letters(Some(format!(
-            "rejected events cannot be written to the dead-letter topic {}, their partitions wait: {error}; {hint}",
-            self.topic
-        )));
+        self.state.dead_letters(Some(trouble(&self.topic, error)));
         if failed
             .logged_at
             .is_none_or(|at| now - at > Duration::from_secs(15))

@@ -2,11 +2,12 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Statistics;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::context::KafkaConsumer;
 use super::core::Core;
 use super::stall::Observation;
+use crate::stats::Stats;
 
 const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -17,6 +18,11 @@ impl Core {
             .rdkafka_error_code()
             .map_or_else(|| "Unknown".to_owned(), |code| format!("{code:?}"));
         self.stats.kafka_errors.with_label_values(&[&code]).inc();
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) {
+            // The offset to go on from is not there: cut off, or deleted. Where to go on is decided anew.
+            tracing::warn!(%error, "a partition does not have the offset that is next");
+            self.rejoin = true;
+        }
         let now = Instant::now();
         let recently = self
             .logged
@@ -35,8 +41,9 @@ impl Core {
             .brokers
             .values()
             .any(|broker| broker.nodeid >= 0 && broker.state == "UP");
-        let waiting = !connected || self.sink.status().waiting || self.dead_letters.pending() > 0;
+        let waiting = !connected || self.sink.status().waiting || self.commits.is_waiting();
         let mut seen = Vec::new();
+        let mut ended = Vec::new();
         for owned in self.partitions.iter() {
             let assignment = &owned.assignment;
             let Some(partition) = statistics
@@ -57,6 +64,21 @@ impl Core {
                 .lag
                 .with_label_values(&[&*assignment.topic, &assignment.partition.to_string()])
                 .set(lag);
+            let behind = match (owned.read_at, lag) {
+                (Some(millis), 1..) => Stats::now() - millis as f64 / 1000.0,
+                _ => 0.0,
+            };
+            self.stats
+                .lag_seconds
+                .with_label_values(&[&*assignment.topic, &assignment.partition.to_string()])
+                .set(behind.max(0.0));
+            let all_read = owned
+                .hidden_until
+                .is_some_and(|end| partition.eof_offset >= end)
+                && partition.fetchq_cnt == 0;
+            if all_read {
+                ended.push(assignment.clone());
+            }
             let open = owned.watermark.open() as i64;
             seen.push(Observation {
                 topic: assignment.topic.clone(),
@@ -69,7 +91,9 @@ impl Core {
                 waiting,
             });
         }
+        self.show_ended(&ended);
         let stuck = self.stall.observe(Instant::now(), &seen);
+        let stuck = stuck.or_else(|| self.commits.stuck());
         if let Some(why) = &stuck {
             tracing::error!("{why}");
         }

@@ -1,4 +1,3 @@
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use prometheus::IntCounter;
@@ -18,9 +17,13 @@ pub(super) struct Owned {
     pub start: Option<i64>,
     /// Whether it had is not known: it begins with its first record.
     pub start_unknown: bool,
+    /// Its series are not shown before it is consumed up to here, where it ended when it was assigned.
+    pub hidden_until: Option<i64>,
     /// The last offset given to a commit.
     pub committed: Option<i64>,
     pub paused: bool,
+    /// Kafka's timestamp of the last record read, in milliseconds since the epoch.
+    pub read_at: Option<i64>,
     pub records: IntCounter,
     pub bytes: IntCounter,
 }
@@ -34,9 +37,20 @@ impl Owned {
             watermark: Watermark::default(),
             start: None,
             start_unknown: false,
+            hidden_until: None,
             committed: None,
             paused: false,
+            read_at: None,
         }
+    }
+
+    fn is(&self, topic: &str, partition: i32) -> bool {
+        self.assignment.partition == partition && *self.assignment.topic == *topic
+    }
+
+    /// The offset below which everything is done: what may be committed.
+    pub fn position(&self) -> Option<i64> {
+        self.watermark.committable().or(self.start)
     }
 
     /// No room for more of this partition's records.
@@ -47,21 +61,41 @@ impl Owned {
 
 /// The partitions that are ours.
 #[derive(Default)]
-pub(super) struct Partitions(HashMap<Arc<str>, BTreeMap<i32, Owned>>);
+pub(super) struct Partitions {
+    all: Vec<Owned>,
+    /// The place of the one that was asked for last: Kafka hands out many records of a partition one after the other.
+    last: usize,
+}
 
 impl Partitions {
     pub fn insert(&mut self, owned: Owned) {
-        let topic = owned.assignment.topic.clone();
-        let partition = owned.assignment.partition;
-        self.0.entry(topic).or_default().insert(partition, owned);
+        let Assignment {
+            topic, partition, ..
+        } = &*owned.assignment;
+        self.remove(topic, *partition);
+        self.all.push(owned);
     }
 
     pub fn remove(&mut self, topic: &str, partition: i32) -> Option<Owned> {
-        self.0.get_mut(topic)?.remove(&partition)
+        let place = self
+            .all
+            .iter()
+            .position(|owned| owned.is(topic, partition))?;
+        Some(self.all.swap_remove(place))
     }
 
     pub fn get_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Owned> {
-        self.0.get_mut(topic)?.get_mut(&partition)
+        let is_last = self
+            .all
+            .get(self.last)
+            .is_some_and(|owned| owned.is(topic, partition));
+        if !is_last {
+            self.last = self
+                .all
+                .iter()
+                .position(|owned| owned.is(topic, partition))?;
+        }
+        self.all.get_mut(self.last)
     }
 
     /// The partition, if it is still in the assignment that the work was taken under.
@@ -71,18 +105,18 @@ impl Partitions {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Owned> {
-        self.0.values().flat_map(BTreeMap::values)
+        self.all.iter()
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Owned> {
-        self.0.values_mut().flat_map(BTreeMap::values_mut)
+        self.all.iter_mut()
     }
 
     /// What is to be committed of the partitions that `which` picks, and remembers it as committed.
     pub fn commit_list(&mut self, which: impl Fn(&Owned) -> bool) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for owned in self.iter_mut().filter(|owned| which(owned)) {
-            let offset = owned.watermark.committable().or(owned.start);
+            let offset = owned.position();
             if let Some(offset) = offset.filter(|_| offset != owned.committed) {
                 let Assignment {
                     topic, partition, ..

@@ -8,16 +8,21 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use thiserror::Error;
 
-use super::DeadLetters;
+use super::commits::Commits;
 use super::context::{Context, KafkaConsumer};
 use super::core::{Core, TICK};
+use super::lease::Renewal;
 use super::record::Ack;
 use crate::config::StartFrom;
 use crate::sink::Sink;
 use crate::sink_state::SinkState;
 use crate::stats::{Health, Stats};
 
-const STATISTICS_INTERVAL_MS: &str = "5000";
+/// Short enough for the lease of what is shown to be prolonged in time.
+const STATISTICS_INTERVAL_MS: &str = "1000";
+
+/// After so many records one after the other the time is looked at.
+const LOOK: u32 = 64;
 
 /// What a pipeline consumes, and how.
 pub(crate) struct Settings {
@@ -26,6 +31,10 @@ pub(crate) struct Settings {
     pub group_id: String,
     pub topics: Vec<String>,
     pub start_from: StartFrom,
+    /// Kafka's `session.timeout.ms`.
+    pub session_timeout: Duration,
+    /// Offsets are committed together with state: each partition begins where its state says.
+    pub exact: bool,
     /// The most bytes that the sink and the dead letters may have unacknowledged.
     pub max_in_flight: usize,
 }
@@ -52,7 +61,8 @@ pub(crate) struct Pipeline {
 pub(crate) struct Parts {
     pub runtime: tokio::runtime::Handle,
     pub sink: Box<dyn Sink>,
-    pub dead_letters: DeadLetters,
+    pub commits: Commits,
+    pub renewal: Option<Renewal>,
     pub acks: Receiver<Ack>,
     pub stats: Arc<Stats>,
     pub health: Arc<Health>,
@@ -84,11 +94,18 @@ impl Pipeline {
         let topics: Vec<&str> = self.settings.topics.iter().map(String::as_str).collect();
         self.consumer.subscribe(&topics)?;
         tracing::info!(?topics, "joining the consumer group");
+        let mut busy = 0_u32;
         while !stop.load(Ordering::Relaxed) {
-            let message = self.consumer.poll(TICK);
+            // Without a timeout there is no need to know the time.
+            let mut message = self.consumer.poll(Duration::ZERO);
+            if message.is_none() {
+                message = self.consumer.poll(TICK);
+            }
             let idle = message.is_none();
             match message {
-                Some(Ok(message)) => self.core.take(&self.consumer, &message),
+                Some(Ok(message)) => self.core.take(&message),
+                // Told for statistics to have it, which also say of which topic.
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                     return Err(error.into());
                 }
@@ -105,20 +122,33 @@ impl Pipeline {
                 self.consumer = connect(&self.settings)?;
                 self.consumer.subscribe(&topics)?;
             }
-            self.core.after_poll(&self.consumer, Instant::now(), idle);
+            busy = if idle { 0 } else { busy.wrapping_add(1) };
+            if busy.is_multiple_of(LOOK) || self.core.is_over_the_limit() {
+                self.core.after_poll(&self.consumer, Instant::now(), idle);
+            }
         }
         self.core.stop(&self.consumer);
-        // Dropping the consumer leaves the group.
-        self.consumer.context().close();
         Ok(())
     }
 }
 
+impl Drop for Pipeline {
+    /// However it ends: nothing is shown any more, and nobody waits for rebalances when the consumer, dropped next, leaves
+    /// the group.
+    fn drop(&mut self) {
+        self.core.abandon();
+        self.consumer.context().close();
+    }
+}
+
 fn connect(settings: &Settings) -> Result<KafkaConsumer, KafkaError> {
-    let start = match settings.start_from {
-        StartFrom::Earliest => "earliest",
-        StartFrom::Latest => "latest",
+    let start = match (settings.exact, settings.start_from) {
+        // Each partition is given its start. One that Kafka does not have is to be noticed, not jumped over.
+        (true, _) => "error",
+        (false, StartFrom::Earliest) => "earliest",
+        (false, StartFrom::Latest) => "latest",
     };
+    let session = settings.session_timeout.as_millis();
     settings
         .kafka
         .client_config(&settings.client_id)
@@ -126,13 +156,15 @@ fn connect(settings: &Settings) -> Result<KafkaConsumer, KafkaError> {
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", settings.exact.to_string())
         .set("auto.offset.reset", start)
         .set("isolation.level", "read_committed")
-        // A killed pod's partitions should not wait for the default of 45 s.
-        .set("session.timeout.ms", "15000")
-        .set("heartbeat.interval.ms", "3000")
+        .set("session.timeout.ms", session.to_string())
+        .set("heartbeat.interval.ms", (session / 5).to_string())
         .set("statistics.interval.ms", STATISTICS_INTERVAL_MS)
         .set("queued.max.messages.kbytes", "16384")
+        // A queue that was full is looked at again soon: the default of a second would leave this thread idle for most of it.
+        .set("fetch.queue.backoff.ms", "10")
         .set("fetch.wait.max.ms", "100")
         .create_with_context(Context::default())
 }

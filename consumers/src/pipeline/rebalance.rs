@@ -1,15 +1,16 @@
 use std::sync::Arc;
+use std::time::Instant;
 
-use rdkafka::consumer::{CommitMode, Consumer};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer;
 
+use super::committing::When;
 use super::context::{KafkaConsumer, Rebalance};
 use super::core::Core;
+use super::held::Held;
 use super::owned::{Owned, list};
 use super::poll::PipelineError;
 use super::record::Assignment;
-use super::start::starting_at;
-use super::topic_watch::url_safe;
 use super::{REVOKE_DEADLINE, STOP_DEADLINE};
 
 impl Core {
@@ -23,9 +24,7 @@ impl Core {
             Rebalance::Assign(partitions) => self.assign(consumer, &partitions)?,
             Rebalance::Revoke(partitions) => self.revoke(consumer, &partitions)?,
         }
-        self.stats
-            .assigned
-            .set(self.partitions.iter().count() as i64);
+        self.count_partitions();
         Ok(())
     }
 
@@ -37,12 +36,10 @@ impl Core {
         let names = names(partitions);
         tracing::info!(partitions = ?names, "assigned");
         self.stats.rebalances.with_label_values(&["assign"]).inc();
-        self.hold(names);
-        let known = self.resolve();
-        let starts = self.begin(consumer, &known);
-        consumer.incremental_assign(&starting_at(partitions, &starts))?;
-        // What is still held must not be consumed; nothing has been handed out yet.
-        self.pause_held(consumer);
+        // librdkafka takes note that the group has its assignment; each partition follows when it is to be fetched.
+        consumer.incremental_assign(&TopicPartitionList::new())?;
+        self.held.extend(names.into_iter().map(Held::new));
+        self.begin_held(consumer);
         self.health.joined();
         Ok(())
     }
@@ -63,19 +60,47 @@ impl Core {
             } = &*owned.assignment;
             names.iter().any(|(t, p)| t == topic && p == partition)
         };
+        self.hide(leaving);
         // What was lost is another's already: finishing it or committing for it would be too late.
         if !lost {
             self.drain(REVOKE_DEADLINE, leaving);
-            self.commit(consumer, CommitMode::Sync, leaving);
+            self.commit(
+                consumer,
+                When::By(Instant::now() + REVOKE_DEADLINE),
+                leaving,
+            );
         }
+        let fetched = list(
+            self.partitions
+                .iter()
+                .filter(|owned| leaving(owned))
+                .map(|owned| (&*owned.assignment.topic, owned.assignment.partition)),
+        );
         self.release(&names);
-        consumer.incremental_unassign(partitions)?;
+        consumer.incremental_unassign(&fetched)?;
         Ok(())
+    }
+
+    /// From now on nothing of these partitions is shown.
+    fn hide(&mut self, which: impl Fn(&Owned) -> bool) {
+        let leaving = self.partitions.iter().filter(|owned| which(owned));
+        let leaving: Vec<_> = leaving.map(|owned| owned.assignment.clone()).collect();
+        if let Some(stateful) = self.sink.stateful() {
+            stateful.hide(&leaving);
+        }
     }
 
     /// Forgets partitions, whatever is still under way for them.
     fn release(&mut self, names: &[(Arc<str>, i32)]) {
-        self.unresolved.retain(|held| !names.contains(held));
+        let mut held = std::mem::take(&mut self.held);
+        held.retain(|held| {
+            let stays = !names.contains(&(held.topic.clone(), held.partition));
+            if !stays {
+                held.let_go(self);
+            }
+            stays
+        });
+        self.held = held;
         let mut left = Vec::new();
         for (topic, partition) in names {
             if let Some(owned) = self.partitions.remove(topic, *partition) {
@@ -83,19 +108,24 @@ impl Core {
                 left.push(owned.assignment);
             }
             // A pod that does not own a partition knows nothing of its lag.
-            let _ = self
-                .stats
-                .lag
-                .remove_label_values(&[&**topic, &partition.to_string()]);
+            let labels = [&**topic, &partition.to_string()];
+            let _ = self.stats.lag.remove_label_values(&labels);
+            let _ = self.stats.lag_seconds.remove_label_values(&labels);
         }
+        self.in_flight = self
+            .in_flight
+            .saturating_sub(self.commits.drop_letters(&self.stats));
         self.sink.revoked(&left);
     }
 
     /// Finishes what is under way, commits it, and lets go of everything.
     pub fn stop(&mut self, consumer: &KafkaConsumer) {
         tracing::info!("stopping: finishing what is under way");
+        self.hide(|_| true);
         self.drain(STOP_DEADLINE, |_| true);
-        self.commit(consumer, CommitMode::Sync, |_| true);
+        self.commit(consumer, When::By(Instant::now() + REVOKE_DEADLINE), |_| {
+            true
+        });
         self.abandon();
         tracing::info!("everything that is done is committed; leaving the group");
     }
@@ -103,112 +133,15 @@ impl Core {
     /// Lets go of everything as it is. Where a topic was deleted nothing may be committed for it: its offsets mean
     /// something else in a topic made anew.
     pub fn abandon(&mut self) {
-        let names: Vec<_> = self
-            .partitions
+        let owned = self.partitions.iter();
+        let owned = owned.map(|owned| (owned.assignment.topic.clone(), owned.assignment.partition));
+        let held = self
+            .held
             .iter()
-            .map(|owned| (owned.assignment.topic.clone(), owned.assignment.partition))
-            .collect();
+            .map(|held| (held.topic.clone(), held.partition));
+        let names: Vec<_> = owned.chain(held).collect();
         self.release(&names);
-        self.unresolved.clear();
-    }
-
-    fn hold(&mut self, names: Vec<(Arc<str>, i32)>) {
-        for held in names {
-            if !self.unresolved.contains(&held) {
-                self.unresolved.push(held);
-            }
-        }
-    }
-
-    fn pause_held(&self, consumer: &KafkaConsumer) {
-        if self.unresolved.is_empty() {
-            return;
-        }
-        let held = list(
-            self.unresolved
-                .iter()
-                .map(|(topic, partition)| (&**topic, *partition)),
-        );
-        if let Err(error) = consumer.pause(&held) {
-            tracing::warn!(%error, "cannot pause new partitions");
-        }
-    }
-
-    /// Asks again for the ids of the topics of held partitions, and begins to consume those whose topic is known.
-    pub fn resolve_held(&mut self, consumer: &KafkaConsumer) {
-        let known = self.resolve();
-        // They were assigned without: what comes between librdkafka's start and this one is consumed, and committed, all the same.
-        self.begin(consumer, &known);
-        let known = list(known.iter().map(|a| (&*a.topic, a.partition)));
-        if known.count() > 0
-            && let Err(error) = consumer.resume(&known)
-        {
-            tracing::error!(%error, "cannot resume partitions");
-        }
-        self.stats
-            .assigned
-            .set(self.partitions.iter().count() as i64);
-    }
-
-    /// Asks for the ids of the topics of held partitions; those whose topic is known are held no longer.
-    fn resolve(&mut self) -> Vec<Arc<Assignment>> {
-        let mut topics: Vec<&str> = self.unresolved.iter().map(|(topic, _)| &**topic).collect();
-        topics.sort_unstable();
-        topics.dedup();
-        let described = match self.runtime.block_on(self.admin.describe_topics(&topics)) {
-            Ok(described) => described,
-            Err(error) => {
-                tracing::warn!(%error, ?topics, "cannot ask Kafka for topic ids; new partitions wait for it");
-                return Vec::new();
-            }
-        };
-        let mut assignments = Vec::new();
-        self.unresolved.retain(|(topic, partition)| match described.get(&**topic) {
-            Some(Ok(known)) => {
-                self.generation += 1;
-                let id = url_safe(&known.id);
-                let assignment = Assignment::new(topic.clone(), id, *partition, self.generation);
-                assignments.push(Arc::new(assignment));
-                false
-            }
-            Some(Err(error)) => {
-                tracing::warn!(%error, %topic, "cannot ask Kafka for the topic's id; its partitions wait for it");
-                true
-            }
-            None => true,
-        });
-        self.sink.assigned(&assignments);
-        for assignment in &assignments {
-            self.partitions
-                .insert(Owned::new(assignment.clone(), &self.stats));
-        }
-        assignments
-    }
-
-    /// An offset below one that was there before: the topic was made anew, or Kafka lost its end. The partition
-    /// begins again as if it were newly assigned.
-    pub fn went_back(
-        &mut self,
-        consumer: &KafkaConsumer,
-        topic: &str,
-        partition: i32,
-        offset: i64,
-    ) {
-        tracing::warn!(
-            topic,
-            partition,
-            offset,
-            "the partition's offsets went back: made anew, or cut off"
-        );
-        let names = [(Arc::from(topic), partition)];
-        self.release(&names);
-        self.hold(names.into());
-        self.pause_held(consumer);
-        // The record at hand is not taken before the topic's id is known again.
-        let timeout = std::time::Duration::from_secs(5);
-        if let Err(error) = consumer.seek(topic, partition, Offset::Offset(offset), timeout) {
-            tracing::error!(%error, topic, partition, offset, "cannot seek");
-        }
+        self.count_partitions();
     }
 }
 

@@ -15,33 +15,42 @@ const INTERVAL: Duration = Duration::from_secs(15);
 pub(super) struct TopicWatch {
     admin: Admin,
     runtime: tokio::runtime::Handle,
-    /// Assignments whose topics have another id now.
-    answer: Option<Receiver<Vec<Arc<Assignment>>>>,
+    state_topic: Option<String>,
+    answer: Option<Receiver<Seen>>,
     next: Instant,
 }
 
+/// What Kafka says of the topics now.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Assignments whose topics have another id now.
+    pub changed: Vec<Arc<Assignment>>,
+    /// The state topic's id, where there is such a topic.
+    pub state_topic_id: Option<String>,
+}
+
 impl TopicWatch {
-    pub fn new(admin: Admin, runtime: tokio::runtime::Handle) -> Self {
+    pub fn new(admin: Admin, runtime: tokio::runtime::Handle, state_topic: Option<String>) -> Self {
         Self {
             admin,
             runtime,
+            state_topic,
             answer: None,
             next: Instant::now() + INTERVAL,
         }
     }
 
-    /// Asks Kafka now and then, without waiting for the answer; returns those assignments that a last answer has found
-    /// to be of another topic.
-    pub fn changed<'a>(
+    /// Asks Kafka now and then, without waiting for the answer; returns what a last answer says.
+    pub fn look<'a>(
         &mut self,
         now: Instant,
         assignments: impl Iterator<Item = &'a Arc<Assignment>>,
-    ) -> Vec<Arc<Assignment>> {
-        let changed = self
+    ) -> Option<Seen> {
+        let seen = self
             .answer
             .as_ref()
             .and_then(|answer| answer.try_recv().ok());
-        if changed.is_some() {
+        if seen.is_some() {
             self.answer = None;
         }
         if now >= self.next {
@@ -49,25 +58,42 @@ impl TopicWatch {
             let assignments: Vec<_> = assignments.cloned().collect();
             let (sender, receiver) = channel();
             self.answer = Some(receiver);
-            let admin = self.admin.clone();
+            let (admin, state_topic) = (self.admin.clone(), self.state_topic.clone());
             self.runtime.spawn(async move {
                 // Nobody listens when the answer comes too late.
-                let _ = sender.send(compare(&admin, assignments).await);
+                let _ = sender.send(compare(&admin, assignments, state_topic).await);
             });
         }
-        changed.unwrap_or_default()
+        seen
+    }
+
+    /// Asks again soon: something says that a topic may be another.
+    pub fn hurry(&mut self) {
+        self.next = Instant::now();
     }
 }
 
-async fn compare(admin: &Admin, mut assignments: Vec<Arc<Assignment>>) -> Vec<Arc<Assignment>> {
-    let topics: BTreeSet<&str> = assignments.iter().map(|a| &*a.topic).collect();
+async fn compare(
+    admin: &Admin,
+    mut assignments: Vec<Arc<Assignment>>,
+    state_topic: Option<String>,
+) -> Seen {
+    let topics: BTreeSet<&str> = assignments
+        .iter()
+        .map(|a| &*a.topic)
+        .chain(state_topic.as_deref())
+        .collect();
     let topics: Vec<&str> = topics.into_iter().collect();
     // Without an answer nothing is known, and with a topic that is not there nothing can be done.
     let described = admin.describe_topics(&topics).await.unwrap_or_default();
-    assignments.retain(|assignment| {
-        matches!(described.get(&*assignment.topic), Some(Ok(topic)) if url_safe(&topic.id) != assignment.topic_id)
-    });
+    let id = |topic: &str| Some(url_safe(&described.get(topic)?.as_ref().ok()?.id));
+    let state_topic_id = state_topic.as_deref().and_then(id);
     assignments
+        .retain(|assignment| id(&assignment.topic).is_some_and(|id| id != assignment.topic_id));
+    Seen {
+        changed: assignments,
+        state_topic_id,
+    }
 }
 
 /// Kafka's ids in the alphabet that its own tools print them in.

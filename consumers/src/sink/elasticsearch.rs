@@ -82,7 +82,7 @@ impl ElasticsearchSink {
 }
 
 impl Sink for ElasticsearchSink {
-    fn assigned(&mut self, _: &[Arc<Assignment>]) {}
+    fn assigned(&mut self, _: &Arc<Assignment>) {}
 
     fn event(&mut self, event: &Event<'_>, origin: &Origin<'_>) -> Taken {
         if self.batch.is_empty() {

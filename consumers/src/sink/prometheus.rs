@@ -1,47 +1,76 @@
 //! The prometheus sink: the series of the events, shown to a scrape.
 //!
-//! A partition's series are its own, with `source` among their labels, and live as long as its assignment. They are in
-//! memory: another owner begins anew, which Prometheus sees as a reset of the counter.
+//! A partition's series are its own, with `source` among their labels ([`series`]). With exactly-once they are in the
+//! state topic too ([`state`]), committed together with the partition's offset; without, another owner begins anew, which
+//! Prometheus sees as a reset of the counter. A scrape reads snapshots of what is shown ([`store`], [`exposition`]).
 
+mod cells;
+pub(crate) mod exposition;
+mod family;
+mod index;
 mod labels;
-mod render;
+mod native;
+mod page;
+mod pages;
+mod raw;
+mod room;
+mod sample;
 mod series;
+pub(crate) mod snapshot;
+mod state;
 mod store;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
 
-use bt_events::{Body, Event, Health, Kind, Metric, Op, Status};
+use ::prometheus::local::LocalHistogram;
+use bt_events::Event;
 
-use super::{Rejection, Sink, SinkStatus, Taken};
+use super::{Sink, SinkStatus, Stateful, Taken};
 use crate::config;
 use crate::pipeline::{Assignment, Origin};
 use crate::stats::Stats;
-use labels::Labels;
-pub(crate) use render::Format;
-use series::{Applied, PartitionSeries, Sample, Update};
+pub(crate) use room::Room;
+use series::{Applied, RecordTime};
+pub(crate) use series::{PartitionSeries, SeriesSettings, Source};
+pub(crate) use state::{Meta, StateError, StateRecord};
 pub(crate) use store::Store;
+use store::lock;
 
-const HEALTH: &str = "bt_service_health";
-const HEALTH_LATENCY: &str = "bt_service_health_latency_seconds";
-const EVENTS: &str = "bt_events_total";
+/// Between two looks at the memory that the series take.
+const MEASURE: Duration = Duration::from_secs(5);
 
 /// The sink's half on the poll thread.
 pub(crate) struct PrometheusSink {
     store: Arc<Store>,
     stats: Arc<Stats>,
-    buckets: Arc<[f64]>,
+    settings: Arc<SeriesSettings>,
+    room: Room,
+    max_series: usize,
     ttl: Duration,
-    /// By generation.
-    partitions: HashMap<u64, Arc<Mutex<PartitionSeries>>>,
-    labels: Labels,
+    partitions: Vec<Owned>,
+    /// The place of the one that had the last event.
+    last: usize,
+    /// Those of the commit that is under way.
+    under_way: Vec<u64>,
     started: Instant,
-    /// Seconds since `started`; coarse, so that the clock is not read for each event.
-    now: u32,
+    /// Since the epoch; coarse, so that the clock is not read for each event.
+    now: Duration,
     next_expiry: Instant,
+    next_measure: Instant,
     overflow: Overflow,
+    /// Handed on with each tick.
+    freshness: LocalHistogram,
+}
+
+struct Owned {
+    assignment: Arc<Assignment>,
+    /// It has caught up, as far as this thread knows.
+    shown: bool,
+    /// The time of the oldest event that waits to be shown, in milliseconds since the epoch.
+    waiting: Option<i64>,
+    series: Arc<Mutex<PartitionSeries>>,
 }
 
 /// Events that found no room, for one warning a minute.
@@ -52,177 +81,102 @@ struct Overflow {
 }
 
 impl PrometheusSink {
-    pub fn new(config: &config::PrometheusSink, store: Arc<Store>, stats: Arc<Stats>) -> Self {
-        let now = Instant::now();
+    pub fn new(
+        config: &config::PrometheusSink,
+        settings: Arc<SeriesSettings>,
+        store: Arc<Store>,
+        stats: Arc<Stats>,
+    ) -> Self {
+        let started = Instant::now();
+        let max_series = config.max_series as usize;
         Self {
+            freshness: stats.freshness.local(),
             store,
             stats,
-            buckets: config.histogram_buckets.clone().into(),
+            settings,
+            room: Room::new(max_series),
+            max_series,
             ttl: config.series_ttl.0,
-            partitions: HashMap::new(),
-            labels: Labels::default(),
-            started: now,
-            now: 0,
-            next_expiry: now,
+            partitions: Vec::new(),
+            last: 0,
+            under_way: Vec::new(),
+            started,
+            now: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
+            next_expiry: started,
+            next_measure: started,
             overflow: Overflow::default(),
         }
     }
 
-    fn metric(
-        &mut self,
-        event: &Event<'_>,
-        metric: &Metric<'_>,
-        origin: &Origin<'_>,
-    ) -> Result<Applied, Rejection> {
-        let name = metric.name.as_str();
-        if [HEALTH, HEALTH_LATENCY, EVENTS].contains(&&*name) {
-            return Err(Rejection::new(
-                "reserved_name",
-                format!("the metric name {name} is the consumer's own"),
-            ));
-        }
-        let buckets = metric.buckets.as_deref();
-        if let Some(Err(why)) = buckets.map(config::check_buckets) {
-            return Err(Rejection::new(
-                "invalid_buckets",
-                format!("field `buckets`: {why}"),
-            ));
-        }
-        self.labels.begin(event);
-        for (name, value) in &metric.labels {
-            self.labels.push(name, value.get())?;
-        }
-        let update = match (metric.kind, metric.op) {
-            (Kind::Counter, _) => Update::Increment(metric.value),
-            (Kind::Gauge, Op::Set) => Update::Set(metric.value),
-            (Kind::Gauge, Op::Add) => Update::Add(metric.value),
-            (Kind::Histogram, _) => Update::Observe(metric.value),
+    fn insert(&mut self, assignment: &Arc<Assignment>, series: PartitionSeries, shown: bool) {
+        let owned = Owned {
+            assignment: assignment.clone(),
+            shown,
+            waiting: None,
+            series: self.store.insert(assignment, series, shown),
         };
-        let help = metric.help.as_ref().map(bt_events::Text::as_str);
-        let unit = metric.unit.as_ref().map(bt_events::Text::as_str);
-        let sample = Sample {
-            name: &name,
-            update,
-            help: help.as_deref(),
-            unit: unit.as_deref(),
-            buckets,
-        };
-        self.apply(origin, &sample)
+        self.partitions.push(owned);
     }
 
-    /// The service as a whole is the series without the label `check`; each check has one with it.
-    fn health(
-        &mut self,
-        event: &Event<'_>,
-        health: &Health<'_>,
-        origin: &Origin<'_>,
-    ) -> Result<Applied, Rejection> {
-        let value = |status| match status {
-            Status::Up => 1.0,
-            Status::Degraded => 0.5,
-            Status::Down => 0.0,
-        };
-        let gauge = |name, help, value| Sample {
-            name,
-            update: Update::Set(value),
-            help: Some(help),
-            unit: None,
-            buckets: None,
-        };
-        let status = |status| {
-            gauge(
-                HEALTH,
-                "1 up, 0.5 degraded, 0 down; without the label check: the service as a whole.",
-                value(status),
-            )
-        };
-        self.labels.begin(event);
-        let mut applied = self.apply(origin, &status(health.status))?;
-        if let Some(millis) = health.latency_ms.filter(|m| m.is_finite()) {
-            let latency = gauge(
-                HEALTH_LATENCY,
-                "How long the health check took.",
-                millis / 1000.0,
-            );
-            applied = applied.and(self.apply(origin, &latency)?);
-        }
-        for (check, of_check) in &health.checks {
-            self.labels.begin(event);
-            self.labels.push_text("check", check)?;
-            applied = applied.and(self.apply(origin, &status(*of_check))?);
-        }
-        Ok(applied)
+    fn of(&self, generation: u64) -> Option<&Owned> {
+        let is = |owned: &&Owned| owned.assignment.generation == generation;
+        self.partitions.iter().find(is)
     }
 
-    fn business(
-        &mut self,
-        event: &Event<'_>,
-        kind: &str,
-        origin: &Origin<'_>,
-    ) -> Result<Applied, Rejection> {
-        self.labels.begin_service(event);
-        self.labels.push_text("type", kind)?;
-        let sample = Sample {
-            name: EVENTS,
-            update: Update::Increment(1.0),
-            help: Some("Business events by service and type."),
-            unit: None,
-            buckets: None,
-        };
-        self.apply(origin, &sample)
-    }
-
-    fn apply(&mut self, origin: &Origin<'_>, sample: &Sample<'_>) -> Result<Applied, Rejection> {
-        let generation = origin.assignment.generation;
-        let partition = self
-            .partitions
-            .get(&generation)
-            .expect("the pipeline gives events only of assigned partitions");
-        let labels = self
-            .labels
-            .render(&origin.assignment.topic, origin.assignment.partition)?;
-        let mut series = partition.lock().unwrap_or_else(PoisonError::into_inner);
-        series.apply(sample, labels, &self.buckets, self.now, || {
-            self.store.reserve()
-        })
-    }
-
+    /// What is catching up is left alone: its events of the time since may be still to come.
     fn expire(&mut self) {
-        let ttl = self.ttl.as_secs() as u32;
-        let Some(before) = self.now.checked_sub(ttl) else {
+        let Some(before) = self.now.checked_sub(self.ttl) else {
             return;
         };
-        for partition in self.partitions.values() {
-            let expired = partition
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .expire(before);
-            self.store.release(expired);
-            self.stats.series_expired.inc_by(expired as u64);
+        for owned in self.partitions.iter() {
+            if owned.shown {
+                let expired = lock(&owned.series).expire(before.as_secs() as u32, &mut self.room);
+                self.stats.series_expired.inc_by(expired as u64);
+            }
+        }
+    }
+
+    fn measure(&mut self) {
+        let bytes = self
+            .partitions
+            .iter()
+            .map(|owned| lock(&owned.series).bytes());
+        self.stats.series_bytes.set(bytes.sum::<usize>() as i64);
+        for (service, refused) in self.room.take_refused() {
+            let counter = self.stats.series_refused.with_label_values(&[service]);
+            counter.inc_by(refused);
         }
     }
 }
 
 impl Sink for PrometheusSink {
-    fn assigned(&mut self, assignments: &[Arc<Assignment>]) {
-        for assignment in assignments {
-            let series = self.store.insert(assignment);
-            self.partitions.insert(assignment.generation, series);
-        }
+    fn assigned(&mut self, assignment: &Arc<Assignment>) {
+        let series = PartitionSeries::new(Source::of(assignment), self.settings.clone());
+        self.insert(assignment, series, true);
     }
 
     fn event(&mut self, event: &Event<'_>, origin: &Origin<'_>) -> Taken {
-        let applied = match &event.body {
-            Body::Metric(metric) => self.metric(event, metric, origin),
-            Body::Health(health) => self.health(event, health, origin),
-            Body::Business(business) => self.business(event, &business.r#type.as_str(), origin),
-            Body::Log(_) => Err(Rejection::new(
-                "wrong_kind",
-                "a log event has no place in the prometheus sink; consume its topic with an elasticsearch sink",
-            )),
+        let generation = origin.assignment.generation;
+        let is = |owned: &Owned| owned.assignment.generation == generation;
+        if !self.partitions.get(self.last).is_some_and(is) {
+            let place = self.partitions.iter().position(is);
+            self.last = place.expect("the pipeline gives events only of assigned partitions");
+        }
+        let owned = &mut self.partitions[self.last];
+        let record = RecordTime {
+            timestamp_ms: origin.timestamp,
         };
+        let now = self.now.as_secs() as u32;
+        let applied = lock(&owned.series).apply(event, record, now, &mut self.room);
         match applied {
-            Ok(Applied::Taken) => Taken::Done,
+            Ok(Applied::Taken) => {
+                let at = event.ts.at().as_millisecond();
+                match owned.shown {
+                    true => self.freshness.observe(age(self.now, at)),
+                    false => owned.waiting = owned.waiting.into_iter().chain([at]).min(),
+                }
+                Taken::Done
+            }
             Ok(Applied::NoRoom) => {
                 self.overflow.dropped += 1;
                 Taken::Dropped {
@@ -234,18 +188,27 @@ impl Sink for PrometheusSink {
     }
 
     fn tick(&mut self, now: Instant) {
-        self.now = now.duration_since(self.started).as_secs() as u32;
-        self.stats.series.set(self.store.series() as i64);
+        // The clock may have been set since the start.
+        let today = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let epoch = today.saturating_sub(self.started.elapsed());
+        self.now = epoch + now.duration_since(self.started);
+        self.freshness.flush();
+        self.stats.series.set(self.room.used() as i64);
+        self.stats.shown.set(self.store.shown() as i64);
         if now >= self.next_expiry {
             self.next_expiry =
                 now + (self.ttl / 10).clamp(Duration::from_secs(1), Duration::from_secs(10));
             self.expire();
         }
+        if now >= self.next_measure {
+            self.next_measure = now + MEASURE;
+            self.measure();
+        }
         let Overflow { dropped, logged_at } = &mut self.overflow;
         if *dropped > 0 && logged_at.is_none_or(|at| now - at >= Duration::from_secs(60)) {
             tracing::warn!(
                 events = dropped,
-                "maxSeries is reached: events for new series are dropped"
+                "maxSeries is reached: events for new series are dropped; bt_consumer_series_refused_total counts them by service"
             );
             *dropped = 0;
             *logged_at = Some(now);
@@ -254,10 +217,28 @@ impl Sink for PrometheusSink {
 
     fn flush(&mut self) {}
 
+    fn share(&mut self, own: usize, all: usize) {
+        if all > 0 {
+            self.room.set_limit((self.max_series * own).div_ceil(all));
+        }
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        match self.settings.exactly_once {
+            true => Some(self),
+            false => None,
+        }
+    }
+
     fn revoked(&mut self, assignments: &[Arc<Assignment>]) {
         for assignment in assignments {
-            self.partitions.remove(&assignment.generation);
             self.store.remove(assignment);
+            let generation = assignment.generation;
+            let is = |owned: &Owned| owned.assignment.generation == generation;
+            if let Some(place) = self.partitions.iter().position(is) {
+                let owned = self.partitions.swap_remove(place);
+                self.room.release(lock(&owned.series).len());
+            }
         }
     }
 
@@ -269,6 +250,84 @@ impl Sink for PrometheusSink {
     }
 }
 
+impl Stateful for PrometheusSink {
+    fn restored(&mut self, assignment: &Arc<Assignment>, series: PartitionSeries) {
+        self.room.restored(series.len());
+        self.insert(assignment, series, false);
+    }
+
+    fn caught_up(&mut self, assignment: &Assignment) {
+        self.store.show(assignment, true);
+        let generation = assignment.generation;
+        let is = |owned: &&mut Owned| owned.assignment.generation == generation;
+        if let Some(owned) = self.partitions.iter_mut().find(is) {
+            owned.shown = true;
+            if let Some(at) = owned.waiting.take() {
+                self.freshness.observe(age(self.now, at));
+            }
+        }
+    }
+
+    fn hide(&mut self, assignments: &[Arc<Assignment>]) {
+        for assignment in assignments {
+            self.store.show(assignment, false);
+        }
+    }
+
+    fn is_dirty(&self, assignment: &Assignment) -> bool {
+        let owned = self.of(assignment.generation);
+        owned.is_some_and(|owned| lock(&owned.series).is_dirty())
+    }
+
+    fn write(&mut self, assignment: &Assignment, offset: i64, out: &mut Vec<StateRecord>) {
+        if let Some(owned) = self.of(assignment.generation) {
+            lock(&owned.series).write(offset, out);
+            self.under_way.push(assignment.generation);
+        }
+    }
+
+    fn written(&mut self, committed: bool) {
+        for generation in std::mem::take(&mut self.under_way) {
+            let Some(owned) = self.of(generation) else {
+                continue;
+            };
+            let mut series = lock(&owned.series);
+            match committed {
+                true => series.committed(),
+                false => series.not_committed(),
+            }
+        }
+    }
+
+    fn rewrite(&mut self) {
+        for owned in self.partitions.iter() {
+            lock(&owned.series).rewrite_all();
+        }
+    }
+}
+
+/// Seconds.
+fn age(now: Duration, at_millis: i64) -> f64 {
+    (now.as_millis() as i64 - at_millis).max(0) as f64 / 1000.0
+}
+
+impl Source {
+    /// The partition of an assignment.
+    pub fn of(assignment: &Assignment) -> Self {
+        Self {
+            topic: assignment.topic.clone(),
+            topic_id: assignment.topic_id.clone(),
+            partition: assignment.partition,
+        }
+    }
+}
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod measure;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 #[path = "prometheus/tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-use bt_events::{Body, Business, Event, Health, Log, Metric, RawJson, Status, Text};
+use bt_events::{Body, Business, Event, Health, Log, Metric, Status, Text};
 
 use crate::pipeline::Origin;
 use crate::sink::Rejection;
@@ -77,7 +77,7 @@ fn write_body(out: &mut Vec<u8>, event: &Event<'_>, origin: &Origin<'_>) {
         Body::Metric(metric) => write_metric(out, metric, &mut labels),
     }
     for (name, value) in &event.extra {
-        labels.add(name, value);
+        labels.add(name, value.get());
     }
     labels.write(out);
     out.extend_from_slice(b"}\n");
@@ -88,15 +88,8 @@ fn write_log(out: &mut Vec<u8>, log: &Log<'_>, labels: &mut Labels) {
     log.level.write_json(out);
     optional(out, ",\"logger\":", log.logger.as_ref());
     text(out, "},\"message\":", &log.message);
-    for (id, head) in [
-        (&log.trace_id, ",\"trace\":{\"id\":"),
-        (&log.span_id, ",\"span\":{\"id\":"),
-    ] {
-        if let Some(id) = id {
-            text(out, head, id);
-            out.push(b'}');
-        }
-    }
+    nested(out, ",\"trace\":{\"id\":", log.trace_id.as_ref());
+    nested(out, ",\"span\":{\"id\":", log.span_id.as_ref());
     if let Some(error) = &log.error {
         let mut separator = ",\"error\":{";
         let fields = [
@@ -116,7 +109,7 @@ fn write_log(out: &mut Vec<u8>, log: &Log<'_>, labels: &mut Labels) {
         }
     }
     for (name, value) in &log.fields {
-        labels.add(name, value);
+        labels.add(&name, value);
     }
 }
 
@@ -144,7 +137,7 @@ fn write_health(out: &mut Vec<u8>, health: &Health<'_>, labels: &mut Labels) {
     }
     out.push(b'}');
     for (check, of_check) in &health.checks {
-        labels.add_json(check, &format!("\"{}\"", status(*of_check)));
+        labels.add(check, &format!("\"{}\"", status(*of_check)));
     }
 }
 
@@ -161,8 +154,9 @@ fn write_metric(out: &mut Vec<u8>, metric: &Metric<'_>, labels: &mut Labels) {
     );
     let rest = format!(",\"type\":\"{kind}\",\"value\":{}}}", metric.value);
     out.extend_from_slice(rest.as_bytes());
+    nested(out, ",\"trace\":{\"id\":", metric.trace_id.as_ref());
     for (name, value) in &metric.labels {
-        labels.add(name, value);
+        labels.add(&name, value);
     }
 }
 
@@ -185,6 +179,14 @@ fn optional(out: &mut Vec<u8>, head: &str, value: Option<&Text<'_>>) {
     }
 }
 
+/// As [`optional`], in an object of its own.
+fn nested(out: &mut Vec<u8>, head: &str, value: Option<&Text<'_>>) {
+    if let Some(value) = value {
+        text(out, head, value);
+        out.push(b'}');
+    }
+}
+
 /// Appends JSON that may have line breaks between its tokens: in `_bulk` a document is one line.
 fn write_line(out: &mut Vec<u8>, json: &str) {
     // In strings line breaks are escaped, so that these are all white space.
@@ -203,11 +205,8 @@ struct Labels {
 }
 
 impl Labels {
-    fn add(&mut self, name: &str, value: &RawJson<'_>) {
-        self.add_json(name, value.get());
-    }
-
-    fn add_json(&mut self, name: &str, value: &str) {
+    /// Adds a value that is JSON.
+    fn add(&mut self, name: &str, value: &str) {
         if value == "null" {
             return;
         }

@@ -68,8 +68,8 @@ fn documents_have_the_names_of_ecs() {
                 "event": {"dataset": "logs.events", "kind": "state", "duration": 1_500_000}}),
         ),
         (
-            r#"{"ts":1,"service":"s","name":"n","kind":"gauge","value":2.5,"labels":{"a":"b"}}"#,
-            json!({"@timestamp": 1, "service": {"name": "s"}, "labels": {"a": "b"},
+            r#"{"ts":1,"service":"s","name":"n","kind":"gauge","value":2.5,"labels":{"a":"b"},"trace_id":"t1"}"#,
+            json!({"@timestamp": 1, "service": {"name": "s"}, "labels": {"a": "b"}, "trace": {"id": "t1"},
                 "metric": {"name": "n", "type": "gauge", "value": 2.5},
                 "event": {"dataset": "logs.events", "kind": "metric"}}),
         ),

@@ -1,7 +1,6 @@
-use std::fmt::Write;
-
 use bt_events::Event;
 
+use super::page::{allocated, vec_bytes};
 use crate::sink::Rejection;
 
 const MAX_LABELS: usize = 64;
@@ -64,10 +63,26 @@ impl Labels {
         }
     }
 
+    /// The memory that the buffers occupy, in bytes.
+    pub fn bytes(&self) -> usize {
+        let own: usize = self
+            .own
+            .iter()
+            .map(|(name, value)| allocated(name.capacity()) + allocated(value.capacity()))
+            .sum();
+        allocated(self.head.capacity())
+            + allocated(self.out.capacity())
+            + vec_bytes(&self.own)
+            + own
+    }
+
     /// Adds a label whose name is known to be good.
     pub fn push_text(&mut self, name: &str, value: &str) -> Result<(), Rejection> {
         if value.is_empty() {
             return Ok(());
+        }
+        if name.len() + value.len() > MAX_BYTES {
+            return Err(too_long(name.len() + value.len()));
         }
         if self.used == MAX_LABELS {
             return Err(Rejection::new(
@@ -87,8 +102,8 @@ impl Labels {
         Ok(())
     }
 
-    /// All labels, sorted but for service, instance and `source`.
-    pub fn render(&mut self, topic: &str, partition: i32) -> Result<&str, Rejection> {
+    /// All labels, sorted but for service, instance and `source`, which comes as `,source="…"`.
+    pub fn render(&mut self, source: &str) -> Result<&str, Rejection> {
         let own = &mut self.own[..self.used];
         own.sort_unstable();
         if let Some(twice) = own.windows(2).find(|pair| pair[0].0 == pair[1].0) {
@@ -103,19 +118,18 @@ impl Labels {
             pair(&mut self.out, name, value);
         }
         if self.out.len() > MAX_BYTES {
-            return Err(Rejection::new(
-                "labels_too_long",
-                format!(
-                    "the labels have {} bytes, {MAX_BYTES} are possible",
-                    self.out.len()
-                ),
-            ));
+            return Err(too_long(self.out.len()));
         }
-        separate(&mut self.out);
-        // A topic's name has no character that needs an escape.
-        let _ = write!(self.out, "source=\"{topic}/{partition}\"");
+        self.out.push_str(source);
         Ok(&self.out)
     }
+}
+
+fn too_long(bytes: usize) -> Rejection {
+    Rejection::new(
+        "labels_too_long",
+        format!("the labels have {bytes} bytes, {MAX_BYTES} are possible"),
+    )
 }
 
 fn separate(out: &mut String) {

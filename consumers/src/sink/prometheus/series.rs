@@ -1,270 +1,214 @@
-use std::collections::HashMap;
+//! The aggregate of one partition: events in, series out.
+
+mod apply;
+
 use std::sync::Arc;
 
-use bt_events::Kind;
+use super::cells::{Cells, Place, SeriesId};
+use super::family::Families;
+use super::index::Index;
+use super::labels::Labels;
+use super::page::{Change, Page, bits};
+use super::pages::Pages;
+use super::raw::Keys;
+use super::room::Room;
+use super::snapshot::{FamilySnapshot, PartitionSnapshot};
+use super::state::Loading;
+pub(crate) use apply::Applied;
 
-use crate::sink::Rejection;
+/// The partition that the events are from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub topic: Arc<str>,
+    /// Tells a topic from an earlier one of the same name.
+    pub topic_id: String,
+    pub partition: i32,
+}
+
+/// What the series of all partitions have in common.
+#[derive(Debug)]
+pub(crate) struct SeriesSettings {
+    /// Upper bounds for histograms whose events name none.
+    pub histogram_buckets: Box<[f64]>,
+    /// Whether new series are shown only when they are committed.
+    pub exactly_once: bool,
+}
+
+/// What is known of an event's Kafka record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecordTime {
+    /// Milliseconds since the epoch.
+    pub timestamp_ms: Option<i64>,
+}
 
 /// The series of one partition.
-#[derive(Default)]
-pub(super) struct PartitionSeries {
-    pub families: HashMap<Box<str>, Family>,
-}
-
-/// All series of one name.
-pub(super) struct Family {
-    pub kind: Kind,
-    pub help: Option<Box<str>>,
-    pub unit: Option<Box<str>>,
-    /// A histogram's upper bounds.
-    pub buckets: Arc<[f64]>,
-    /// By their labels as shown.
-    pub series: HashMap<Box<str>, Series>,
-}
-
-pub(super) struct Series {
-    pub value: Value,
-    /// When it had its last event, in the sink's seconds.
-    touched: u32,
-}
-
-pub(super) enum Value {
-    /// A counter or a gauge.
-    Number(f64),
-    Histogram(Box<Histogram>),
-}
-
-pub(super) struct Histogram {
-    /// By bucket, not cumulative, +Inf at the end.
-    pub counts: Box<[u64]>,
-    pub sum: f64,
-}
-
-/// A change to one series.
-pub(super) struct Sample<'s> {
-    pub name: &'s str,
-    pub update: Update,
-    pub help: Option<&'s str>,
-    pub unit: Option<&'s str>,
-    pub buckets: Option<&'s [f64]>,
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Update {
-    Increment(f64),
-    Set(f64),
-    Add(f64),
-    Observe(f64),
-}
-
-impl Update {
-    fn kind(self) -> Kind {
-        match self {
-            Update::Increment(_) => Kind::Counter,
-            Update::Set(_) | Update::Add(_) => Kind::Gauge,
-            Update::Observe(_) => Kind::Histogram,
-        }
-    }
-
-    fn value(self) -> f64 {
-        match self {
-            Update::Increment(v) | Update::Set(v) | Update::Add(v) | Update::Observe(v) => v,
-        }
-    }
-}
-
-/// Whether a change was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Applied {
-    Taken,
-    /// It would have made a new series, and there is no room.
-    NoRoom,
-}
-
-impl Applied {
-    /// Both, where one event makes several changes.
-    pub fn and(self, other: Self) -> Self {
-        if self == Applied::Taken { other } else { self }
-    }
+///
+/// With exactly-once, a new series is hidden until the commit that holds it, and a removed one leaves the state with the
+/// next commit: whatever was shown once, the next owner of the partition shows too, or has committed its end.
+pub(crate) struct PartitionSeries {
+    pub(super) source: Source,
+    /// `,source="topic/partition"`.
+    pub(super) source_label: Box<str>,
+    settings: Arc<SeriesSettings>,
+    pub(super) families: Families,
+    pub(super) pages: Pages,
+    pub(super) cells: Cells,
+    index: Index,
+    keys: Keys,
+    labels: Labels,
+    len: usize,
+    /// While the state is read.
+    pub(super) loading: Option<Loading>,
 }
 
 impl PartitionSeries {
-    /// Makes a change, or says why it cannot be made; `reserve` takes the room for a new series.
-    pub fn apply(
-        &mut self,
-        sample: &Sample<'_>,
-        labels: &str,
-        default_buckets: &Arc<[f64]>,
-        now: u32,
-        reserve: impl FnOnce() -> bool,
-    ) -> Result<Applied, Rejection> {
-        let value = sample.update.value();
-        let name = sample.name;
-        if !value.is_finite() {
-            return Err(Rejection::new(
-                "non_finite_value",
-                format!("{name}: the value must be finite"),
-            ));
+    /// No series yet.
+    pub fn new(source: Source, settings: Arc<SeriesSettings>) -> Self {
+        // A topic's name has no character that needs an escape.
+        let source_label = format!(",source=\"{}/{}\"", source.topic, source.partition);
+        Self {
+            source,
+            source_label: source_label.into(),
+            families: Families::default(),
+            pages: Pages::new(settings.exactly_once),
+            settings,
+            cells: Cells::default(),
+            index: Index::default(),
+            keys: Keys::default(),
+            labels: Labels::default(),
+            len: 0,
+            loading: None,
         }
-        if matches!(sample.update, Update::Increment(v) if v < 0.0) {
-            return Err(Rejection::new(
-                "negative_increment",
-                format!("{name}: a counter's value is an increment of at least 0, found {value}"),
-            ));
-        }
-        if !self.families.contains_key(name) {
-            self.check_new(name, sample.update.kind())?;
-            if !reserve() {
-                return Ok(Applied::NoRoom);
+    }
+
+    /// Removes series without an event since `before`, in seconds since the epoch; returns how many.
+    pub fn expire(&mut self, before: u32, room: &mut Room) -> usize {
+        let had = self.len;
+        for index in 0..self.pages.places() {
+            let page = self.pages.get(index);
+            let stale = page.map_or(0, |page| page.stale(&self.cells, before));
+            if stale != 0 {
+                self.remove(index, stale);
             }
-            let mut family = Family::new(sample, default_buckets);
-            family.insert(labels, sample.update, now);
-            self.families.insert(name.into(), family);
-            return Ok(Applied::Taken);
         }
-        let family = self.families.get_mut(name).expect("it was just found");
-        family.check(sample)?;
-        if let Some(series) = family.series.get_mut(labels) {
-            series.update(sample.update, &family.buckets);
-            series.touched = now;
-        } else if reserve() {
-            family.insert(labels, sample.update, now);
-        } else {
-            return Ok(Applied::NoRoom);
+        let expired = had - self.len;
+        if expired > 0 {
+            self.index.shrink(&self.pages, &self.cells);
+            room.release(expired);
         }
-        Ok(Applied::Taken)
-    }
-
-    /// Whether a new family may have this name: valid, and not a name that a histogram's parts are shown under.
-    fn check_new(&self, name: &str, kind: Kind) -> Result<(), Rejection> {
-        if !is_metric_name(name) {
-            return Err(Rejection::new(
-                "invalid_name",
-                format!("the metric name {name:?} must match [a-zA-Z_:][a-zA-Z0-9_:]*"),
-            ));
-        }
-        const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
-        let clash = match kind {
-            Kind::Histogram => PARTS
-                .iter()
-                .map(|part| format!("{name}{part}"))
-                .find(|part| self.families.contains_key(part.as_str())),
-            _ => PARTS
-                .iter()
-                .filter_map(|part| name.strip_suffix(part))
-                .find(|base| {
-                    self.families
-                        .get(*base)
-                        .is_some_and(|f| f.kind == Kind::Histogram)
-                })
-                .map(str::to_owned),
-        };
-        match clash {
-            Some(other) => Err(Rejection::new(
-                "type_clash",
-                format!("the metric name {name} clashes with the parts of a histogram ({other})"),
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// Drops series without an event since `before`; returns how many.
-    pub fn expire(&mut self, before: u32) -> usize {
-        let mut expired = 0;
-        self.families.retain(|_, family| {
-            let had = family.series.len();
-            family.series.retain(|_, series| series.touched >= before);
-            expired += had - family.series.len();
-            !family.series.is_empty()
-        });
         expired
     }
 
-    /// How many series there are.
+    fn remove(&mut self, index: usize, gone: u32) {
+        let Some(page) = self.pages.get(index) else {
+            return;
+        };
+        for slot in bits(gone) {
+            let id = page.series[slot];
+            self.index.remove(id, &self.pages, &mut self.cells);
+            self.cells.remove(id);
+            self.len -= 1;
+        }
+        let page = self.pages.page_mut(index);
+        page.remove(gone);
+        let id = page.family;
+        let was_open = std::mem::replace(&mut page.open, true);
+        let empty = page.occupied == 0;
+        let family = self.families.get_mut(id);
+        if empty {
+            family.open.retain(|open| *open as usize != index);
+            family.pages -= 1;
+            if family.pages == 0 {
+                self.families.remove(id);
+            }
+            self.pages.free(index);
+        } else {
+            if !was_open {
+                family.open.push(index as u32);
+            }
+            self.pages.mark(index, Change::Members);
+        }
+    }
+
+    /// Removes everything; returns how many series there were.
+    pub(super) fn clear(&mut self) -> usize {
+        let had = self.len;
+        for index in 0..self.pages.places() {
+            if let Some(page) = self.pages.get(index) {
+                self.remove(index, page.occupied);
+            }
+        }
+        had
+    }
+
+    /// Takes in a page from the state with its series' numbers and when they were touched, unless one of the series is
+    /// there already.
+    pub(super) fn adopt(&mut self, page: Page, numbers: &[f64], touched: &[u32]) -> bool {
+        let family = page.family;
+        let occupied = page.occupied;
+        let open = !page.is_full();
+        let index = self.pages.restore(Page { open, ..page });
+        let of_family = self.families.get_mut(family);
+        of_family.pages += 1;
+        if open {
+            of_family.open.push(index as u32);
+        }
+        for (slot, (number, touched)) in numbers.iter().zip(touched).enumerate() {
+            let place = Place::new(index, slot);
+            let id = match occupied & 1 << slot {
+                0 => SeriesId::default(),
+                _ => self.cells.insert(place, *number, *touched),
+            };
+            self.pages.page_mut(index).series.push(id);
+        }
+        let mut twice = false;
+        for slot in bits(occupied) {
+            let page = self.pages.page(index);
+            let (id, labels) = (page.series[slot], page.labels.of(slot));
+            let known = self
+                .index
+                .by_labels(family, labels, &self.pages, &self.cells);
+            twice |= known.is_some();
+            self.index.insert(id, &self.pages, &self.cells);
+        }
+        self.len += occupied.count_ones() as usize;
+        !twice
+    }
+
+    /// The series that may be shown.
+    pub fn snapshot(&self) -> PartitionSnapshot {
+        let mut pages = vec![Vec::new(); self.families.places()];
+        for (_, page) in self.pages.iter().filter(|(_, page)| page.shown != 0) {
+            let kind = self.families.get(page.family).info.kind;
+            pages[page.family as usize].push(page.snapshot(&self.cells, kind));
+        }
+        let families = pages.into_iter().enumerate();
+        let families = families
+            .filter(|(_, pages)| !pages.is_empty())
+            .map(|(id, pages)| FamilySnapshot {
+                family: self.families.get(id as u32).info.clone(),
+                pages,
+            });
+        PartitionSnapshot {
+            families: families.collect(),
+        }
+    }
+
+    /// How many series there are, hidden ones included.
     pub fn len(&self) -> usize {
-        self.families
-            .values()
-            .map(|family| family.series.len())
-            .sum()
+        self.len
+    }
+
+    /// The memory that the series occupy, in bytes.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.families.bytes()
+            + self.pages.bytes()
+            + self.cells.bytes()
+            + self.index.bytes()
+            + self.labels.bytes()
     }
 }
 
-impl Family {
-    fn new(sample: &Sample<'_>, default_buckets: &Arc<[f64]>) -> Self {
-        let kind = sample.update.kind();
-        let buckets = match (kind, sample.buckets) {
-            (Kind::Histogram, Some(buckets)) => buckets.into(),
-            (Kind::Histogram, None) => default_buckets.clone(),
-            _ => Arc::from([]),
-        };
-        Self {
-            kind,
-            help: sample.help.map(Into::into),
-            unit: sample.unit.map(Into::into),
-            buckets,
-            series: HashMap::new(),
-        }
-    }
-
-    fn check(&self, sample: &Sample<'_>) -> Result<(), Rejection> {
-        let name = sample.name;
-        let kind = sample.update.kind();
-        if self.kind != kind {
-            let clash = format!("{name} is a {:?} here already, found a {kind:?}", self.kind);
-            return Err(Rejection::new("type_clash", clash));
-        }
-        match sample.buckets {
-            Some(buckets) if kind == Kind::Histogram && *buckets != *self.buckets => {
-                Err(Rejection::new(
-                    "bucket_clash",
-                    format!(
-                        "{name} has the buckets {:?} here already, found {buckets:?}",
-                        self.buckets
-                    ),
-                ))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn insert(&mut self, labels: &str, update: Update, now: u32) {
-        let value = match self.kind {
-            Kind::Histogram => Value::Histogram(Box::new(Histogram {
-                counts: vec![0; self.buckets.len() + 1].into(),
-                sum: 0.0,
-            })),
-            _ => Value::Number(0.0),
-        };
-        let mut series = Series {
-            value,
-            touched: now,
-        };
-        series.update(update, &self.buckets);
-        self.series.insert(labels.into(), series);
-    }
-}
-
-impl Series {
-    fn update(&mut self, update: Update, buckets: &[f64]) {
-        match (&mut self.value, update) {
-            (Value::Number(number), Update::Increment(v) | Update::Add(v)) => *number += v,
-            (Value::Number(number), Update::Set(v)) => *number = v,
-            (Value::Histogram(histogram), update) => {
-                let value = update.value();
-                let bucket = buckets.partition_point(|bound| *bound < value);
-                histogram.counts[bucket] += 1;
-                histogram.sum += value;
-            }
-            (Value::Number(_), Update::Observe(_)) => {}
-        }
-    }
-}
-
-/// Prometheus' rule for metric names.
-fn is_metric_name(name: &str) -> bool {
-    !name.starts_with(|c: char| c.is_ascii_digit())
-        && !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b':'))
-}
+#[cfg(test)]
+mod tests;
