@@ -17,6 +17,7 @@ mod reconcile;
 mod rollout;
 mod scaling;
 mod sink_health;
+mod source_topics;
 mod status;
 mod templates;
 
@@ -37,8 +38,10 @@ pub use deletion::FINALIZER;
 use dereference::Secrets;
 use lag::LagReader;
 use memory::{Memories, Memory};
+pub use owned::{TopicEvents, relay};
 use scaling::Scalers;
 use sink_health::SinkHealth;
+use source_topics::SourceTopics;
 
 /// Reconciles that run at a time. They wait for the API server for most of their time.
 const CONCURRENCY: u16 = 16;
@@ -50,13 +53,18 @@ struct Consumers {
     owned: Arc<owned::Store>,
     secrets: Secrets,
     lag: LagReader,
+    topics: SourceTopics,
     sinks: SinkHealth,
     scalers: Scalers,
     memories: Memories,
 }
 
-/// Runs until `stop` resolves and the reconciles in flight are done.
-pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + Sync + 'static) {
+/// Runs until `stop` resolves and the reconciles in flight are done. `topics` are of the KafkaTopics' one watch, by [`relay`].
+pub async fn run(
+    context: Arc<Context>,
+    topics: TopicEvents,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
     let client = context.client.clone();
     let interval = context.settings.lag_interval();
     let api = Api::<TelemetryConsumer>::all(client.clone());
@@ -71,8 +79,11 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
             predicates::generation.combine(predicates::annotations),
             Default::default(),
         );
-    let (owned, touched, mut tasks) = owned::watch(client.clone());
-    let (lag, read) = LagReader::new();
+    let (owned, touched, mut tasks) = owned::watch(client.clone(), topics);
+    let (topics, questions) = SourceTopics::new();
+    let (answering, answered) = topics.keep_answering(questions, context.clone());
+    tasks.spawn(answering);
+    let (lag, read) = LagReader::new(topics.clone());
     tasks.spawn(lag.clone().keep_reading(context.clone(), store.clone()));
     let (sinks, judged) = SinkHealth::new(client.clone());
     tasks.spawn(sinks.clone().watch(interval));
@@ -80,6 +91,7 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
         owned,
         secrets: Secrets::new(client, interval),
         lag,
+        topics,
         sinks,
         scalers: Scalers::default(),
         memories: Memories::default(),
@@ -89,6 +101,7 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()> + Send + 
     Controller::for_stream(changes, store)
         .reconcile_on(touched)
         .reconcile_on(read)
+        .reconcile_on(answered)
         .reconcile_on(judged)
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(stop)

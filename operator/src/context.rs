@@ -2,9 +2,14 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bt_consumers::Notice;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Api, Client};
+use sha2::{Digest, Sha256};
 
 use crate::clusters::Clusters;
 use crate::metrics::Metrics;
@@ -91,6 +96,50 @@ impl Context {
         }
         if let Err(error) = outcome {
             tracing::warn!(%error, reason, "an Event could not be published");
+        }
+    }
+
+    /// Publishes a Warning about something that happened once, and logs it. Its name is made of `identity`: told again, be it by
+    /// another replica of the operator, it is the same Event. Others of the same reason are not counted into it. A lost one is logged.
+    pub async fn event_once(
+        &self,
+        about: &ObjectReference,
+        related: ObjectReference,
+        identity: &str,
+        what: &Notice,
+    ) {
+        let name = about.name.as_deref().unwrap_or_default();
+        let namespace = about.namespace.as_deref().unwrap_or_default();
+        let hash = Sha256::digest(identity.as_bytes());
+        let hash: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
+        let at = what.at.parse().unwrap_or_else(|_| Timestamp::now());
+        let event = k8s_openapi::api::events::v1::Event {
+            metadata: ObjectMeta {
+                name: Some(format!("{name}.{hash}")),
+                namespace: Some(namespace.into()),
+                ..ObjectMeta::default()
+            },
+            type_: Some("Warning".into()),
+            reason: Some(what.reason.clone()),
+            note: Some(cut(what.message.clone())),
+            action: Some("Consume".into()),
+            event_time: Some(MicroTime(at)),
+            regarding: Some(about.clone()),
+            related: Some(related),
+            reporting_controller: Some(MANAGER.into()),
+            reporting_instance: Some(self.settings.pod_name.clone()),
+            ..Default::default()
+        };
+        let api = Api::namespaced(self.client.clone(), namespace);
+        match api.create(&PostParams::default(), &event).await {
+            Ok(_) => {
+                tracing::warn!(namespace, name, reason = what.reason, "{}", what.message);
+            }
+            // It was told already.
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => {
+                tracing::warn!(%error, namespace, name, reason = what.reason, "an Event could not be published: {}", what.message);
+            }
         }
     }
 

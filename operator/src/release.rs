@@ -25,8 +25,17 @@ const BOUND: Duration = Duration::from_secs(90);
 /// When the Kubernetes API refuses.
 pub async fn release(namespace: &str, selector: &str) -> anyhow::Result<()> {
     let client = Client::try_default().await.context("no Kubernetes API")?;
-    release_all::<TelemetryConsumer>(&client, namespace, selector).await?;
-    release_all::<KafkaTopic>(&client, namespace, selector).await
+    let consumers = release_all::<TelemetryConsumer>(&client, namespace, selector).await?;
+    if !consumers.is_empty() {
+        // Their state topics go with them, by a finalizer of their own.
+        let of_them = format!(
+            "app.kubernetes.io/managed-by=bt-operator,monitoring.bt.dev/consumer in ({})",
+            consumers.join(",")
+        );
+        release_all::<KafkaTopic>(&client, namespace, &of_them).await?;
+    }
+    release_all::<KafkaTopic>(&client, namespace, selector).await?;
+    Ok(())
 }
 
 /// Takes the operator's finalizers off every KafkaTopic and TelemetryConsumer of the cluster. Topics and consumer groups stay in
@@ -81,7 +90,12 @@ where
     Ok(())
 }
 
-async fn release_all<K>(client: &Client, namespace: &str, selector: &str) -> anyhow::Result<()>
+/// The names of what was found.
+async fn release_all<K>(
+    client: &Client,
+    namespace: &str,
+    selector: &str,
+) -> anyhow::Result<Vec<String>>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -95,6 +109,7 @@ where
         .list_metadata(&chosen)
         .await
         .with_context(|| format!("cannot list {kind}s"))?;
+    let names = found.items.iter().map(ResourceExt::name_any).collect();
     for resource in &found {
         tracing::info!(%kind, name = resource.name_any(), "deleting");
         match api
@@ -111,7 +126,7 @@ where
     loop {
         let left = api.list_metadata(&chosen).await?;
         if left.items.is_empty() {
-            return Ok(());
+            return Ok(names);
         }
         if tokio::time::Instant::now() >= until {
             for resource in &left {
@@ -125,7 +140,7 @@ where
                 .await
                 .with_context(|| format!("cannot let {kind} {} go", resource.name_any()))?;
             }
-            return Ok(());
+            return Ok(names);
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }

@@ -76,10 +76,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     metrics.set_leader(true);
 
     let context = Arc::new(Context::new(client, settings, metrics.clone()));
+    let (tell, told) = consumers::relay();
     let mut controllers = tokio::spawn(
         futures::future::join(
-            topics::run(context.clone(), until_stopped()),
-            consumers::run(context, until_stopped()),
+            topics::run(context.clone(), tell, until_stopped()),
+            consumers::run(context, told, until_stopped()),
         )
         .map(|_| ()),
     );

@@ -48,8 +48,12 @@ impl Topics {
 /// A batch that is over: its cluster, and when to look at its resources again.
 type Done = (Cluster, Vec<(Uid, Next)>);
 
-/// Runs until `stop` resolves and the batches under way are done.
-pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()>) {
+/// Runs until `stop` resolves and the batches under way are done. `tell` hears what the watch says, before it is dealt with.
+pub async fn run(
+    context: Arc<Context>,
+    tell: impl Fn(&watcher::Event<KafkaTopic>),
+    stop: impl Future<Output = ()>,
+) {
     let api = Api::<KafkaTopic>::all(context.client.clone());
     let mut changes = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
     let mut stop = std::pin::pin!(stop);
@@ -71,7 +75,10 @@ pub async fn run(context: Arc<Context>, stop: impl Future<Output = ()>) {
                 queue.done(&cluster, next, Instant::now());
             }
             Some(change) = changes.next() => match change {
-                Ok(event) => sort_in(&topics, &mut queue, event),
+                Ok(event) => {
+                    tell(&event);
+                    sort_in(&topics, &mut queue, event);
+                }
                 Err(error) => tracing::warn!(%error, "KafkaTopics cannot be watched; trying again"),
             },
             () = tokio::time::sleep_until(due.into()) => {}

@@ -117,7 +117,8 @@ impl Task<'_> {
     }
 
     fn live(&self, kind: Kind) -> Option<Live> {
-        self.owned.get(kind, &self.namespace, &self.name)
+        self.owned
+            .get(kind, &self.namespace, &kind.object_name(&self.name))
     }
 
     async fn owner_of(&self, kind: Kind) -> Result<Owner, kube::Error> {
@@ -125,7 +126,10 @@ impl Task<'_> {
             return Ok(self.relation(live.owner));
         }
         // The watch sees only what has the operator's label.
-        let existing = self.api(kind).get_metadata_opt(&self.name).await?;
+        let existing = self
+            .api(kind)
+            .get_metadata_opt(&kind.object_name(&self.name))
+            .await?;
         Ok(existing.map_or(Owner::Nobody, |existing| {
             self.relation(owner(existing.owner_references()))
         }))
@@ -190,7 +194,8 @@ impl Task<'_> {
         };
         let patch = Patch::Apply(&wanted.object);
         let api = self.api(wanted.kind);
-        let object = api.patch(&self.name, &params, &patch).await;
+        let name = wanted.kind.object_name(&self.name);
+        let object = api.patch(&name, &params, &patch).await;
         let object = object.map_err(|error| (wanted.kind, error))?;
         Ok(if dry_run {
             Live::of(wanted.kind, &object)
@@ -214,13 +219,13 @@ impl Task<'_> {
             }),
             ..DeleteParams::default()
         };
-        match self.api(kind).delete(&self.name, &params).await {
+        let name = kind.object_name(&self.name);
+        match self.api(kind).delete(&name, &params).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
             Err(error) => return Err(error),
         }
-        self.owned
-            .remove(kind, &self.namespace, &self.name, &live.uid);
+        self.owned.remove(kind, &self.namespace, &name, &live.uid);
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ mod network;
 mod overlay;
 mod pod;
 mod security;
+pub mod state_topic;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,10 +24,13 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::desired::Desired;
-use crate::api::TelemetryConsumer;
+use super::source_topics::TopicShape;
+use crate::api::{KafkaTopic, TelemetryConsumer};
 
 pub use pod::{KAFKA_DIRECTORY, is_operators_env};
 
+/// The label of what the operator made.
+pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "bt-operator");
 /// Selects what the operator made, so that it need not watch what others made.
 pub const OWNED_SELECTOR: &str = "app.kubernetes.io/managed-by=bt-operator";
 /// The pod template's annotation that names its revision.
@@ -41,6 +45,8 @@ pub struct Surroundings {
     pub kafka_ports: Option<BTreeSet<u16>>,
     /// Whether there is a kind PodMonitor.
     pub pod_monitors: bool,
+    /// What the state topic is to be like. Absent: not known, or nobody needs one.
+    pub state_topic: Option<TopicShape>,
 }
 
 /// Everything that a consumer owns, but the ConfigMap: see [`config_map`].
@@ -57,6 +63,9 @@ pub struct Objects {
     pub disruption_budget: PodDisruptionBudget,
     pub network_policy: Option<NetworkPolicy>,
     pub pod_monitor: Option<DynamicObject>,
+    pub state_topic: Option<KafkaTopic>,
+    /// Whether the pods need a state topic.
+    pub keeps_state: bool,
 }
 
 /// Builds the objects.
@@ -89,6 +98,10 @@ pub fn objects(
             .pod_monitors
             .then(|| monitor::pod_monitor(consumer, desired))
             .flatten(),
+        state_topic: surroundings
+            .state_topic
+            .map(|shape| state_topic::resource(consumer, shape)),
+        keeps_state: desired.config.state_topic.is_some(),
         deployment: deployment(consumer, desired, template),
         revision,
         config,
@@ -128,7 +141,7 @@ fn all_labels(consumer: &TelemetryConsumer) -> BTreeMap<String, String> {
     let name = consumer.name_any();
     let mut all = selector(&name);
     all.extend(labels([
-        ("app.kubernetes.io/managed-by", "bt-operator"),
+        MANAGED_BY,
         ("app.kubernetes.io/part-of", "bt-monitoring"),
         ("monitoring.bt.dev/consumer", &name),
         ("monitoring.bt.dev/sink", consumer.spec.sink.name()),
@@ -199,7 +212,8 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("objects can be written as JSON")
 }
 
-fn digest(text: &str) -> String {
+/// A short digest: 16 hexadecimal digits of SHA-256.
+pub fn digest(text: &str) -> String {
     let hash = Sha256::digest(text.as_bytes());
     hash.iter()
         .take(8)

@@ -1,17 +1,20 @@
-//! Deletion: the objects go by their owner references; the consumer group only where the spec says so, and then after its pods.
+//! Deletion: the objects go by their owner references; the consumer group, and the state topic with it, only where the spec says so,
+//! and then after its pods.
 
 use std::time::Duration;
 
 use bt_kafka::Error as KafkaError;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::runtime::events::EventType;
 use kube::{Api, Resource, ResourceExt};
+use serde_json::json;
 
-use super::build::selector;
+use super::build::{selector, state_topic};
 use super::desired::{cluster, group_id};
-use crate::api::{GroupDeletionPolicy, TelemetryConsumer, is_paused};
+use super::owned::{Kind, owner};
+use crate::api::{GroupDeletionPolicy, KafkaTopic, TelemetryConsumer, is_paused};
 use crate::clusters::Unconnected;
 use crate::context::Context;
 use crate::finalizer::{self, Ensured};
@@ -77,12 +80,44 @@ pub async fn finish(
             }
         }
     };
+    state_topic_follows(consumer, reason == "GroupDeleted", context).await?;
     // First told, then let go: afterwards nobody would come back to it, and its namespace may be gone.
     context
         .event(&consumer.object_ref(&()), kind, reason, "Delete", note)
         .await;
     finalizer::ensure(&context.client, consumer, FINALIZER, false).await?;
     Ok(None)
+}
+
+/// The state topic goes, or stays, with the group: the series that it holds stand for the group's offsets.
+async fn state_topic_follows(
+    consumer: &TelemetryConsumer,
+    goes: bool,
+    context: &Context,
+) -> Result<(), kube::Error> {
+    let namespace = consumer.namespace().unwrap_or_default();
+    let api = Api::<KafkaTopic>::namespaced(context.client.clone(), &namespace);
+    let name = Kind::KafkaTopic.object_name(&consumer.name_any());
+    let Some(topic) = api.get_opt(&name).await? else {
+        return Ok(());
+    };
+    let wanted = state_topic::deletion_policy(match goes {
+        true => GroupDeletionPolicy::Delete,
+        false => GroupDeletionPolicy::Retain,
+    });
+    let ours = owner(topic.owner_references()).map(|(_, uid)| uid) == consumer.uid();
+    if !ours || topic.spec.deletion_policy == wanted {
+        return Ok(());
+    }
+    let patch = json!({"metadata": {"uid": topic.uid()}, "spec": {"deletionPolicy": wanted}});
+    match api
+        .patch(&name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+    {
+        // Gone meanwhile, or another one of that name.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        outcome => outcome.map(drop),
+    }
 }
 
 fn bound(context: &Context) -> Duration {

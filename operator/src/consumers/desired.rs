@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
-use bt_consumers::config::{Config, Kafka, SaslFiles, Sink, TlsFiles};
+use bt_consumers::config::{Config, HumanDuration, Kafka, SaslFiles, Sink, TlsFiles};
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::build::{KAFKA_DIRECTORY, is_operators_env};
+use super::build::{KAFKA_DIRECTORY, digest, is_operators_env};
 use crate::api::{CustomSink, KafkaSpec, TelemetryConsumer};
 use crate::clusters::Cluster;
 use crate::settings::Settings;
@@ -56,6 +56,31 @@ pub fn group_id(consumer: &TelemetryConsumer) -> String {
     })
 }
 
+/// Where the series of an exact prometheus sink are kept: it belongs to the group, as its offsets do.
+fn state_topic(sink: &Sink, group: &str) -> Option<String> {
+    let exact = sink
+        .prometheus
+        .as_ref()
+        .is_some_and(|prometheus| prometheus.exactly_once);
+    exact.then(|| state_topic_name(group))
+}
+
+/// The state topic of a group: `<group>.state`. A group's name may have characters, and a length, that a topic's may not: then what
+/// is left of it, with a digest so that it is no other group's.
+pub fn state_topic_name(group: &str) -> String {
+    const MAX: usize = 249;
+    const END: &str = ".state";
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if group.chars().all(fits) && group.len() + END.len() <= MAX {
+        return format!("{group}{END}");
+    }
+    let digest = digest(group);
+    let room = MAX - END.len() - digest.len() - 1;
+    let plain = group.chars().map(|c| if fits(c) { c } else { '-' });
+    let plain: String = plain.take(room).collect();
+    format!("{plain}.{digest}{END}")
+}
+
 /// The Kafka cluster of a resource.
 pub fn cluster(consumer: &TelemetryConsumer, settings: &Settings) -> Cluster {
     let namespace = consumer.namespace().unwrap_or_default();
@@ -102,7 +127,9 @@ pub fn validate(
         group_id: group_id(consumer),
         topics: spec.topics.clone(),
         start_from: spec.start_from,
+        session_timeout: HumanDuration::from_secs(15),
         dead_letter_topic,
+        state_topic: state_topic(&sink, &group_id(consumer)),
         sink,
     };
     let mut problems = name_problem(&consumer.name_any());
@@ -182,10 +209,16 @@ fn connection(spec: Option<&KafkaSpec>, bootstrap_servers: String) -> (Kafka, Ve
 
 /// A problem of the pods' configuration in the field names of the resource.
 fn in_resource(problem: String) -> String {
-    match problem.strip_prefix("deadLetterTopic") {
-        Some(rest) => format!("spec.sink.elasticsearch.deadLetterTopic{rest}"),
-        None => format!("spec.{problem}"),
+    if let Some(rest) = problem.strip_prefix("deadLetterTopic") {
+        return format!("spec.sink.elasticsearch.deadLetterTopic{rest}");
     }
+    // Its name comes from the group's, so it is the other use that can be changed.
+    if let Some(rest) = problem.strip_prefix("stateTopic: ") {
+        return format!(
+            "spec.sink.prometheus.exactlyOnce: the state topic {rest}. Take it out of spec.topics, or set exactlyOnce to false"
+        );
+    }
+    format!("spec.{problem}")
 }
 
 /// The objects have the consumer's name, and the Service's rule for names is the strictest.

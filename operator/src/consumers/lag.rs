@@ -21,6 +21,7 @@ use self::measure::Look;
 use self::round::Round;
 use super::desired::{cluster, group_id};
 use super::key;
+use super::source_topics::SourceTopics;
 use crate::api::{Lag, TelemetryConsumer};
 use crate::clusters::{Cluster, Unconnected};
 use crate::context::Context;
@@ -52,6 +53,8 @@ pub struct Reading {
 #[derive(Clone)]
 pub struct LagReader {
     known: Arc<Mutex<Known>>,
+    /// Told what each round finds of them.
+    topics: SourceTopics,
     read: UnboundedSender<ObjectRef<TelemetryConsumer>>,
 }
 
@@ -63,13 +66,16 @@ struct Known {
 
 impl LagReader {
     /// Knows nothing yet. The stream has a reference for each consumer that a round has read, or found unreadable.
-    pub fn new() -> (
+    pub fn new(
+        topics: SourceTopics,
+    ) -> (
         Self,
         impl Stream<Item = ObjectRef<TelemetryConsumer>> + Send + 'static,
     ) {
         let (read, refs) = unbounded();
         let reader = Self {
             known: Arc::default(),
+            topics,
             read,
         };
         (reader, refs)
@@ -134,6 +140,7 @@ impl LagReader {
     }
 
     fn keep_only<T>(&self, consumers: &BTreeSet<String>, clusters: &HashMap<Cluster, T>) {
+        self.topics.keep_only(clusters);
         let mut known = self.lock();
         known.readings.retain(|key, _| consumers.contains(key));
         known
@@ -149,6 +156,7 @@ impl LagReader {
     ) {
         let started = Instant::now();
         let (topics, groups) = asked(consumers);
+        let wanted = topics.clone();
         let limit = context.settings.lag_interval().max(Duration::from_secs(5));
         let round = async {
             let admin = context.clusters.connect(cluster).await?;
@@ -156,7 +164,9 @@ impl LagReader {
             round.map_err(Unconnected::from)
         };
         match round.await {
-            Ok(round) => {
+            Ok(mut round) => {
+                let topics = std::mem::take(&mut round.topics);
+                self.topics.replace(cluster, &wanted, topics);
                 let failed = self.take(cluster, consumers, &round);
                 context.metrics.lag_unknown("group", failed);
                 context.metrics.lag_round(started.elapsed());

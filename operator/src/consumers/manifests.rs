@@ -88,6 +88,10 @@ pub fn manifests(
         }
         value(&monitor)
     });
+    // Pods of the revisions before may keep their state in it.
+    let state_topic = objects
+        .state_topic
+        .filter(|_| objects.keeps_state || !now.settled);
     let all = [
         (Kind::ConfigMap, config_map),
         (Kind::Deployment, deployment),
@@ -97,6 +101,7 @@ pub fn manifests(
             Some(value(&objects.disruption_budget)),
         ),
         (Kind::NetworkPolicy, network_policy),
+        (Kind::KafkaTopic, state_topic.as_ref().map(value)),
         (Kind::PodMonitor, pod_monitor),
     ];
     let (mut wanted, mut unwanted) = (Vec::new(), BTreeSet::new());
@@ -104,6 +109,8 @@ pub fn manifests(
         match object {
             Some(object) => wanted.push(Wanted { kind, object }),
             None if kind == Kind::Deployment => {}
+            // What it should be like is not known.
+            None if kind == Kind::KafkaTopic && objects.keeps_state => {}
             None => {
                 unwanted.insert(kind);
             }

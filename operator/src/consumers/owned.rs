@@ -4,6 +4,7 @@
 mod kind;
 mod live;
 mod store;
+mod topics;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,13 +23,16 @@ use crate::api::TelemetryConsumer;
 pub use kind::Kind;
 pub use live::{Live, LiveDeployment, digest, owner};
 pub use store::Store;
+pub use topics::{LiveTopic, TopicEvents, relay};
 
 /// How often the cluster is asked whether it has PodMonitors.
 const DISCOVERY: Duration = Duration::from_secs(45);
 
-/// Watches all kinds for ever. The stream has the consumer of each object that changed.
+/// Watches all kinds for ever, but for the KafkaTopics, which the topic controller's watch tells of. The stream has the consumer of
+/// each object that changed.
 pub fn watch(
     client: Client,
+    topics: TopicEvents,
 ) -> (
     Arc<Store>,
     impl Stream<Item = ObjectRef<TelemetryConsumer>> + Send,
@@ -37,18 +41,30 @@ pub fn watch(
     let store = Arc::new(Store::default());
     let (changed, mut changes) = mpsc::unbounded_channel();
     let mut tasks = JoinSet::new();
+    tasks.spawn(hear(topics, store.clone(), changed.clone()));
     for kind in Kind::ALL {
         let (client, store, changed) = (client.clone(), store.clone(), changed.clone());
-        tasks.spawn(async move {
-            if kind == Kind::PodMonitor {
-                watch_pod_monitors(client, store, changed).await;
-            } else {
-                watch_kind(kind, client, store, changed).await;
-            }
-        });
+        match kind {
+            Kind::KafkaTopic => continue,
+            Kind::PodMonitor => tasks.spawn(watch_pod_monitors(client, store, changed)),
+            kind => tasks.spawn(watch_kind(kind, client, store, changed)),
+        };
     }
     let changes = futures::stream::poll_fn(move |context| changes.poll_recv(context));
     (store, changes, tasks)
+}
+
+/// Takes notice of what the topic controller's watch tells.
+async fn hear(
+    mut topics: TopicEvents,
+    store: Arc<Store>,
+    changed: mpsc::UnboundedSender<ObjectRef<TelemetryConsumer>>,
+) {
+    while let Some(event) = topics.recv().await {
+        for owner in store.watched(Kind::KafkaTopic, event) {
+            let _ = changed.send(owner);
+        }
+    }
 }
 
 async fn watch_kind(

@@ -3,18 +3,25 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use kube::ResourceExt;
+use bt_consumers::Notice;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
 
 use super::apply::{self, Outcome};
 use super::build::{self, Surroundings};
+use super::desired::Desired;
 use super::manifests::{Circumstances, Template, manifests};
 use super::memory::Memory;
 use super::owned::{Kind, Live, LiveDeployment};
 use super::rollout::{self, History, Phase, Step, Watch};
 use super::scaling::Inputs;
+use super::sink_health::Noticed;
+use super::source_topics::TopicShape;
 use super::status::{self, Report, Rollback, Seen, Verdict, Workload};
 use super::{Consumers, desired, key, templates};
 use crate::api::{TelemetryConsumer, TelemetryConsumerStatus, is_paused};
+use crate::clusters::Cluster;
 
 /// When the second half of a change follows.
 const SOON: Duration = Duration::from_millis(100);
@@ -34,6 +41,7 @@ pub async fn reconcile(
         consumer,
         consumers,
     };
+    task.tell_notices().await;
     let (report, again) = task.examine(memory).await?;
     if !report.has_decided() {
         consumers.scalers.interrupt(&key(consumer));
@@ -56,7 +64,7 @@ struct Task<'a> {
 impl Task<'_> {
     /// The object of that kind, if it is this consumer's.
     fn own(&self, kind: Kind) -> Option<Live> {
-        let name = self.consumer.name_any();
+        let name = kind.object_name(&self.consumer.name_any());
         let live = self.consumers.owned.get(kind, &self.namespace, &name)?;
         let (_, owner) = live.owner.as_ref()?;
         (Some(owner) == self.consumer.uid().as_ref()).then_some(live)
@@ -70,6 +78,31 @@ impl Task<'_> {
     fn problem(&self, live: Option<&LiveDeployment>) -> Option<String> {
         let unmade = live.and_then(|live| live.failure.clone());
         unmade.or_else(|| self.consumers.sinks.pod_problem(self.consumer))
+    }
+
+    /// Tells what happened to the pods.
+    async fn tell_notices(&self) {
+        let about = self.consumer.object_ref(&());
+        for Noticed { pod, uid, notice } in self.consumers.sinks.take_notices(self.consumer) {
+            let identity = [&uid, &notice.at, &notice.reason, &notice.message].map(String::as_str);
+            let identity = identity.join("\n");
+            let notice = Notice {
+                message: format!("pod {pod}: {}", notice.message),
+                ..notice
+            };
+            let related = ObjectReference {
+                api_version: Some("v1".into()),
+                kind: Some("Pod".into()),
+                namespace: Some(self.namespace.clone()),
+                name: Some(pod),
+                uid: Some(uid),
+                ..ObjectReference::default()
+            };
+            let context = &self.consumers.context;
+            context
+                .event_once(&about, related, &identity, &notice)
+                .await;
+        }
     }
 
     fn seen(&self) -> Seen {
@@ -108,6 +141,7 @@ impl Task<'_> {
         let surroundings = Surroundings {
             kafka_ports: self.consumers.lag.kafka_ports(&cluster),
             pod_monitors: self.consumers.owned.has_pod_monitors(),
+            state_topic: self.state_topic(&desired, &cluster),
         };
         let objects = match build::objects(consumer, &desired, &surroundings) {
             Ok(objects) => objects,
@@ -134,6 +168,7 @@ impl Task<'_> {
             overdue,
             deadline: consumer.spec.progress_deadline_seconds,
             problem: self.problem(before.as_ref()),
+            state_topic: None,
             wanted_revision: wanted.clone(),
         };
         if let Step::RollBack { to } | Step::StayRolledBack { to } = &decision.step {
@@ -148,6 +183,7 @@ impl Task<'_> {
             return Ok((report, Some(SOON)));
         }
 
+        let keeps_state = objects.keeps_state;
         let settled = is_settled(before.as_ref(), &wanted, &decision.history);
         let circumstances = Circumstances {
             replicas,
@@ -182,12 +218,35 @@ impl Task<'_> {
             Outcome::Former(kind) => (Report::former(kind, self.seen()), None),
             Outcome::Refused(why) => return invalid(&[why]),
             Outcome::Applied => {
+                workload.state_topic = self.state_topic_trouble().filter(|_| keeps_state);
                 let report = Report::of(&workload, decision.history, scaling, self.seen());
                 let again = memory.watch.as_ref().filter(|_| !overdue);
                 let again = again.map(|watch| watch.look_again(self.deadline(), now));
                 (report, again)
             }
         })
+    }
+
+    /// What the state topic is to be like, where there is to be one, or there is one still.
+    fn state_topic(&self, desired: &Desired, cluster: &Cluster) -> Option<TopicShape> {
+        let live = self.own(Kind::KafkaTopic).and_then(|live| live.topic);
+        if live.is_none() && desired.config.state_topic.is_none() {
+            return None;
+        }
+        let (consumer, topics) = (self.consumer, &self.consumers.topics);
+        let sources = topics.largest(
+            cluster,
+            &consumer.spec.topics,
+            ObjectRef::from_obj(consumer),
+        );
+        build::state_topic::shape(sources, live.as_ref())
+    }
+
+    /// Why the state topic is not ready, in the words of its KafkaTopic.
+    fn state_topic_trouble(&self) -> Option<String> {
+        let (reason, message) = self.own(Kind::KafkaTopic)?.topic?.trouble?;
+        let name = Kind::KafkaTopic.object_name(&self.consumer.name_any());
+        Some(format!("KafkaTopic {name}: {reason}: {message}"))
     }
 
     fn deadline(&self) -> Duration {

@@ -1,9 +1,10 @@
 //! How the sinks are, as the pods themselves see it: they are asked, so that the operator needs no way to the sinks.
 
+mod notices;
 mod pods;
 mod verdict;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,8 @@ use kube::{Api, Client, ResourceExt};
 use super::build::OWNED_SELECTOR;
 use super::status::Verdict;
 use crate::api::TelemetryConsumer;
+pub use notices::Noticed;
+use notices::Notices;
 
 /// Pods that are asked at a time.
 const CONCURRENCY: usize = 32;
@@ -42,6 +45,7 @@ struct Inner {
     writer: Mutex<Option<reflector::store::Writer<Pod>>>,
     /// Of the last round; `None` before the first.
     seen: Mutex<Option<HashMap<Key, Seen>>>,
+    notices: Mutex<Notices>,
     changes: UnboundedSender<ObjectRef<TelemetryConsumer>>,
 }
 
@@ -61,7 +65,8 @@ struct Answer {
 }
 
 impl SinkHealth {
-    /// Knows nothing before [`Self::watch`] runs. The stream has each consumer whose verdict, or whose pods' problem, changed.
+    /// Knows nothing before [`Self::watch`] runs. The stream has each consumer whose verdict, or whose pods' problem, changed, or of
+    /// which there is something to tell.
     pub fn new(client: Client) -> (Self, impl Stream<Item = ObjectRef<TelemetryConsumer>>) {
         let (changes, changed) = unbounded();
         let (pods, writer) = reflector::store();
@@ -79,6 +84,7 @@ impl SinkHealth {
             pods,
             writer: Mutex::new(Some(writer)),
             seen: Mutex::default(),
+            notices: Mutex::default(),
             changes,
         };
         (Self(Arc::new(inner)), changed)
@@ -139,6 +145,11 @@ impl SinkHealth {
         seen.as_ref()?.get(&key(consumer))?.problem.clone()
     }
 
+    /// What the consumer's pods have told since this was asked last, each to be told as an Event.
+    pub fn take_notices(&self, consumer: &TelemetryConsumer) -> Vec<Noticed> {
+        lock(&self.0.notices).take(&key(consumer))
+    }
+
     async fn round(&self) {
         let pods = self.0.pods.state();
         let asked: Vec<_> = pods
@@ -161,6 +172,7 @@ impl SinkHealth {
                 of_consumer.entry(key).or_default().push(pod);
             }
         }
+        let noticed = self.hear(&of_consumer, &answers);
         let now: HashMap<Key, Seen> = of_consumer
             .into_iter()
             .map(|(key, pods)| (key, seen(&pods, &answers)))
@@ -169,7 +181,7 @@ impl SinkHealth {
         let gone = before.keys().filter(|key| !now.contains_key(*key));
         let changed = now
             .iter()
-            .filter(|(key, seen)| before.get(*key) != Some(*seen))
+            .filter(|(key, seen)| before.get(*key) != Some(*seen) || noticed.contains(*key))
             .map(|(key, _)| key);
         for (namespace, name) in changed.chain(gone) {
             // Nobody listens only when the controller ends.
@@ -178,6 +190,30 @@ impl SinkHealth {
                 .changes
                 .unbounded_send(ObjectRef::new(name).within(namespace));
         }
+    }
+
+    /// Takes notice of what happened to pods. The consumers of which there is something new.
+    fn hear(
+        &self,
+        of_consumer: &BTreeMap<Key, Vec<Arc<Pod>>>,
+        answers: &HashMap<String, Answer>,
+    ) -> HashSet<Key> {
+        let mut notices = lock(&self.0.notices);
+        let (mut alive, mut noticed) = (HashSet::new(), HashSet::new());
+        for (key, pods) in of_consumer {
+            for pod in pods {
+                let Some(uid) = pod.uid() else { continue };
+                let report = answers.get(&uid).map(|answer| &answer.sink);
+                if let Some(Ok(report)) = report
+                    && notices.hear(key, &pod.name_any(), &uid, &report.notices)
+                {
+                    noticed.insert(key.clone());
+                }
+                alive.insert(uid);
+            }
+        }
+        notices.keep_only(&alive, of_consumer);
+        noticed
     }
 }
 

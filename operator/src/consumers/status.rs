@@ -88,7 +88,7 @@ impl Report {
         let message = format!(
             "a {} named {} exists in this namespace and is not this consumer's; rename one of them, or delete it. Nothing was changed",
             kind.name(),
-            consumer.name_any()
+            kind.object_name(&consumer.name_any())
         );
         Self::new(("False", "Conflict", message), seen)
     }

@@ -3,9 +3,9 @@
 use bt_consumers::config::{Kafka, StartFrom};
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapProjection, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
-    HTTPGetAction, KeyToPath, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-    ProjectedVolumeSource, ResourceRequirements, SeccompProfile, SecretProjection, SecurityContext,
-    Volume, VolumeMount, VolumeProjection,
+    EnvVarSource, HTTPGetAction, KeyToPath, ObjectFieldSelector, PodSecurityContext, PodSpec,
+    PodTemplateSpec, Probe, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
+    SecretProjection, SecurityContext, Volume, VolumeMount, VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -25,6 +25,8 @@ pub const KAFKA_DIRECTORY: &str = "/etc/bt-consumers/kafka";
 
 const CONFIG_DIRECTORY: &str = "/etc/bt-consumers";
 const CONFIG_FILE: &str = "config.yaml";
+/// By which the pods of a sink that counts exactly once are known to Kafka.
+const POD_NAME: &str = "POD_NAME";
 const HTTP_PORT: i32 = 8080;
 const METRICS_PORT: i32 = 9090;
 /// In which a pod drains what it holds after SIGTERM; the consumer's own deadline is shorter.
@@ -183,9 +185,28 @@ fn own_container(desired: &Desired) -> Container {
                 .chain([format!("{CONFIG_DIRECTORY}/{CONFIG_FILE}")])
                 .collect(),
         ),
+        env: desired
+            .config
+            .state_topic
+            .is_some()
+            .then(|| vec![pod_name()]),
         liveness_probe: Some(probe("/healthz", 10, 3)),
         readiness_probe: Some(probe("/readyz", 2, 3)),
         ..container(desired)
+    }
+}
+
+fn pod_name() -> EnvVar {
+    EnvVar {
+        name: POD_NAME.into(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                api_version: Some("v1".into()),
+                field_path: "metadata.name".into(),
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::settings::Settings;
 mod custom;
 mod network;
 mod over;
+mod state_topic;
 
 #[derive(Parser)]
 struct Cli {
@@ -169,6 +170,9 @@ fn a_revision_is_another_exactly_when_the_pods_are() {
     let others = [
         revision(spec(json!({"topics": ["other"]}))),
         revision(spec(json!({"sink": {"prometheus": {"maxSeries": 5}}}))),
+        revision(spec(
+            json!({"sink": {"prometheus": {"exactlyOnce": false}}}),
+        )),
         revision(spec(json!({"resources": {"limits": {"cpu": "1"}}}))),
         revision(spec(
             json!({"podTemplate": {"metadata": {"labels": {"team": "a"}}}}),

@@ -45,6 +45,10 @@ fn problems_name_the_field_of_the_resource() {
             "spec.sink.prometheus.maxSeries: ",
         ),
         (
+            json!({"topics": ["t", "bt.shop.metrics.state"], "sink": {"prometheus": {}}}),
+            "spec.sink.prometheus.exactlyOnce: the state topic bt.shop.metrics.state is used for something else",
+        ),
+        (
             json!({"topics": ["t"], "sink": {"prometheus": {}}, "kafka": {"bootstrapServers": " "}}),
             "spec.kafka.bootstrapServers: ",
         ),
@@ -80,6 +84,47 @@ fn problems_name_the_field_of_the_resource() {
 fn a_custom_sink_may_carry_dead_letters() {
     let spec = json!({"topics": ["dead-letters"], "sink": {"custom": {"image": "i"}}});
     assert_eq!(checked("repair", spec).expect("valid").image, "i");
+}
+
+#[test]
+fn only_a_sink_that_counts_exactly_once_has_a_state_topic() {
+    for (sink, expected) in [
+        (json!({"prometheus": {}}), Some("bt.shop.metrics.state")),
+        (
+            json!({"prometheus": {"exactlyOnce": true}}),
+            Some("bt.shop.metrics.state"),
+        ),
+        (json!({"prometheus": {"exactlyOnce": false}}), None),
+        (json!({"elasticsearch": {}}), None),
+        (json!({"custom": {"image": "i"}}), None),
+    ] {
+        let spec = json!({"topics": ["t"], "sink": sink});
+        let desired = checked("metrics", spec).expect("valid");
+        assert_eq!(desired.config.state_topic.as_deref(), expected, "{sink}");
+    }
+}
+
+#[test]
+fn a_state_topic_has_a_name_that_kafka_takes_whatever_the_group_is_called() {
+    let long = "g".repeat(249);
+    for (group, expected) in [
+        ("bt.shop.metrics", "bt.shop.metrics.state"),
+        (&long[..243], &*format!("{}.state", &long[..243])),
+        ("orders/eu", "orders-eu.df09ed5999ef8fa2.state"),
+        ("orders eu", "orders-eu.e9e83ae493a8924c.state"),
+        (
+            &long[..244],
+            &*format!("{}.a70536551f62f713.state", &long[..226]),
+        ),
+        ("größe", "gr--e.d353a2671b67afff.state"),
+    ] {
+        let name = state_topic_name(group);
+        assert_eq!(name, expected, "{group}");
+        assert!(name.len() <= 249, "{group}");
+    }
+    assert_ne!(state_topic_name(&long), state_topic_name(&long[..248]));
+    let spec = json!({"topics": ["t"], "groupId": "orders/eu", "sink": {"prometheus": {}}});
+    assert!(checked("metrics", spec).is_ok());
 }
 
 #[test]

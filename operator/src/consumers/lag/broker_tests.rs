@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::measure::Carried;
 use super::*;
+use crate::consumers::source_topics::TopicShape;
 
 const PARTITIONS: i32 = 10;
 /// More than are asked about at a time, with more partitions than are asked about together.
@@ -129,6 +130,12 @@ async fn a_round_reads_every_group() {
     }
     let last = rounds.pop().expect("the last");
     assert!(last.ports.as_ref().is_some_and(|ports| !ports.is_empty()));
+    let shape = TopicShape {
+        partitions: PARTITIONS,
+        replicas: 1,
+    };
+    assert_eq!(last.topics.len(), groups);
+    assert!(last.topics.values().all(|topic| *topic == Some(shape)));
     assert_eq!(last.stable.len(), groups);
     assert!(
         last.stable.values().all(|stable| *stable),
@@ -156,6 +163,8 @@ async fn a_round_reads_every_group() {
     let asked = [names[0].clone(), other.clone()];
     let found = round(&admin, &asked, &asked).await;
     assert_eq!(found.log.partitions.len(), 1);
+    assert_eq!(found.topics[&names[0]], Some(shape));
+    assert_eq!(found.topics[&other], None, "it is known not to be there");
     assert_eq!(found.log.ends.len(), PARTITIONS as usize);
     let none = found.committed[&other].as_ref().expect("it has none");
     assert!(none.offsets.is_empty());

@@ -9,6 +9,7 @@ use futures::StreamExt;
 use tokio::time::timeout_at;
 
 use super::measure::{Committed, Log};
+use crate::consumers::source_topics::{self, TopicShape, Topics};
 
 /// Requests about groups that are under way at a time.
 const AT_A_TIME: usize = 32;
@@ -27,6 +28,8 @@ pub(super) struct Round {
     /// Of the groups that were asked about: whether it is stable.
     pub(super) stable: HashMap<String, bool>,
     pub(super) ports: Option<BTreeSet<u16>>,
+    /// All that were asked about.
+    pub(super) topics: Topics,
 }
 
 impl Round {
@@ -50,14 +53,19 @@ impl Round {
             .filter(|(_, describe)| **describe)
             .map(|(group, _)| group.clone())
             .collect();
-        let (partitions, committed, stable) = futures::join!(
-            partitions(&admin, &topics),
+        let (topics, committed, stable) = futures::join!(
+            describe(&admin, &topics),
             committed(&admin, groups.into_keys().collect(), until),
             stable(&admin, described, until),
         );
         // After the commits: an offset that is committed meanwhile must not seem to lie past the end.
-        let log = log(&admin, partitions?).await?;
+        let topics = topics?;
+        let there = |(topic, shape): (&String, &Option<TopicShape>)| {
+            Some((topic.clone(), shape.as_ref()?.partitions))
+        };
+        let log = log(&admin, topics.iter().filter_map(there).collect()).await?;
         Ok(Self {
+            topics,
             log: Arc::new(log),
             committed,
             stable,
@@ -67,16 +75,11 @@ impl Round {
     }
 }
 
-/// The numbers of partitions of the topics that are there.
-async fn partitions(
-    admin: &Admin,
-    topics: &BTreeSet<String>,
-) -> Result<BTreeMap<String, i32>, Error> {
+async fn describe(admin: &Admin, topics: &BTreeSet<String>) -> Result<Topics, Error> {
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-    let described = admin.describe_topics(&topics).await?.into_iter();
-    Ok(described
-        .filter_map(|(topic, described)| Some((topic, described.ok()?.partitions)))
-        .collect())
+    Ok(source_topics::topics(
+        &admin.describe_topics(&topics).await?,
+    ))
 }
 
 /// A partition without a leader is not in the answer; the others are.

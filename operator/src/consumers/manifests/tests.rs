@@ -3,6 +3,7 @@ use kube::api::DynamicObject;
 use serde_json::json;
 
 use super::*;
+use crate::api::KafkaTopic;
 
 fn consumer() -> TelemetryConsumer {
     let spec = json!({"topics": ["t"], "sink": {"prometheus": {}}});
@@ -34,6 +35,8 @@ fn objects() -> Objects {
         disruption_budget: Default::default(),
         network_policy: Some(serde_json::from_value::<NetworkPolicy>(policy).expect("a policy")),
         pod_monitor: None,
+        state_topic: None,
+        keeps_state: false,
     }
 }
 
@@ -142,11 +145,48 @@ fn rules_are_kept_only_where_the_policy_restricts() {
 }
 
 #[test]
+fn a_state_topic_stays_while_pods_keep_their_state_in_it() {
+    let topic = || {
+        let mut topic = KafkaTopic::new("metrics-state", Default::default());
+        topic.spec.partitions = Some(3);
+        topic
+    };
+    for (keeps_state, known, settled, expected) in [
+        (true, true, true, "applied"),
+        (true, true, false, "applied"),
+        (true, false, true, "left alone"),
+        (false, true, false, "applied"),
+        (false, true, true, "deleted"),
+        (false, false, true, "deleted"),
+    ] {
+        let objects = Objects {
+            keeps_state,
+            state_topic: known.then(topic),
+            ..objects()
+        };
+        let now = Circumstances {
+            settled,
+            ..Circumstances::default()
+        };
+        let (wanted, unwanted) = manifests(&consumer(), objects, now);
+        let wanted = wanted.iter().find(|wanted| wanted.kind == Kind::KafkaTopic);
+        let partitions = wanted.map(|wanted| &wanted.object["spec"]["partitions"]);
+        let found = match (partitions, unwanted.contains(&Kind::KafkaTopic)) {
+            (Some(partitions), false) if partitions == 3 => "applied",
+            (None, false) => "left alone",
+            (None, true) => "deleted",
+            both => panic!("{both:?}"),
+        };
+        assert_eq!(found, expected, "{keeps_state} {known} {settled}");
+    }
+}
+
+#[test]
 fn what_is_not_wanted_is_to_go() {
     let unwanted = |objects| manifests(&consumer(), objects, Circumstances::default()).1;
     assert_eq!(
         unwanted(objects()),
-        BTreeSet::from([Kind::Service, Kind::PodMonitor])
+        BTreeSet::from([Kind::Service, Kind::KafkaTopic, Kind::PodMonitor])
     );
     let fewer = Objects {
         config: None,
@@ -156,6 +196,11 @@ fn what_is_not_wanted_is_to_go() {
     };
     assert_eq!(
         unwanted(fewer),
-        BTreeSet::from([Kind::ConfigMap, Kind::Service, Kind::NetworkPolicy])
+        BTreeSet::from([
+            Kind::ConfigMap,
+            Kind::Service,
+            Kind::NetworkPolicy,
+            Kind::KafkaTopic
+        ])
     );
 }

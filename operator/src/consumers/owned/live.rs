@@ -6,6 +6,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
 use super::Kind;
+use super::topics::{LiveTopic, as_relayed};
 use crate::api::TelemetryConsumer;
 use crate::consumers::build::REVISION_ANNOTATION;
 
@@ -24,6 +25,8 @@ pub struct Live {
     pub content: Value,
     /// For a Deployment.
     pub deployment: Option<LiveDeployment>,
+    /// For a KafkaTopic.
+    pub topic: Option<LiveTopic>,
 }
 
 /// A Deployment, as far as decisions need it.
@@ -50,6 +53,8 @@ pub struct LiveDeployment {
 impl Live {
     /// What is kept of this object.
     pub fn of(kind: Kind, object: &DynamicObject) -> Self {
+        let relayed = (kind == Kind::KafkaTopic).then(|| as_relayed(object));
+        let object = relayed.as_ref().unwrap_or(object);
         let content = match kind {
             Kind::ConfigMap => object.data.get("data"),
             Kind::NetworkPolicy => object.data.get("spec"),
@@ -63,6 +68,7 @@ impl Live {
             fingerprint: fingerprint(object),
             content: content.cloned().unwrap_or_default(),
             deployment: (kind == Kind::Deployment).then(|| LiveDeployment::of(object)),
+            topic: (kind == Kind::KafkaTopic).then(|| LiveTopic::of(object)),
         }
     }
 }

@@ -112,6 +112,7 @@ mod tests {
 
     fn says(state: SinkCondition, message: &str) -> Result<SinkReport, String> {
         Ok(SinkReport {
+            notices: Vec::new(),
             state,
             message: message.into(),
             since: "2026-01-01T00:00:00Z".into(),

@@ -23,6 +23,8 @@ pub struct Workload {
     pub deadline: i32,
     /// Why pods are not ready, in their own words.
     pub problem: Option<String>,
+    /// Why the state topic is not ready, where the pods need one.
+    pub state_topic: Option<String>,
 }
 
 /// A revision that did not become ready was taken back.
@@ -67,6 +69,13 @@ impl Workload {
         }
         if ready.0 == "True" && sink.0 == "False" {
             ready = ("False", "SinkNotReady", sink.2.clone());
+        }
+        if let Some(trouble) = &self.state_topic {
+            let message = match ready.0 {
+                "True" => trouble.clone(),
+                _ => format!("{trouble}; {}", ready.2),
+            };
+            ready = ("False", "StateTopicNotReady", message);
         }
         (ready, progressing)
     }

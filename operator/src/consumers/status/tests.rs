@@ -71,6 +71,10 @@ fn ready_is_the_summary() {
         proven: true,
         ..workload()
     };
+    let stateless = |workload: Workload| Workload {
+        state_topic: Some("KafkaTopic metrics-state: KafkaUnreachable: no broker".into()),
+        ..workload
+    };
     #[rustfmt::skip]
     let cases = [
         ("all are ready", workload(), live("b", 2, 2, 2), "True", ("True", "Running"), ("False", "Settled")),
@@ -88,6 +92,8 @@ fn ready_is_the_summary() {
         ("taken back, on the way", rolled_back(), live("b", 3, 1, 2), "True", ("False", "RollingOut"), ("False", "RolledBack")),
         ("taken back", rolled_back(), live("a", 2, 2, 2), "True", ("True", "Running"), ("False", "RolledBack")),
         ("taken back, the sink away", rolled_back(), live("a", 2, 2, 2), "False", ("False", "SinkNotReady"), ("False", "RolledBack")),
+        ("the state topic is not ready", stateless(workload()), live("b", 2, 2, 2), "True", ("False", "StateTopicNotReady"), ("False", "Settled")),
+        ("nor are the pods", stateless(workload()), live("b", 2, 2, 0), "Unknown", ("False", "StateTopicNotReady"), ("True", "RollingOut")),
     ];
     for (what, workload, live, state, ready, progressing) in cases {
         let (found, going) = workload.judge(Some(&live), &sink(state));
@@ -112,6 +118,25 @@ fn messages_say_what_and_why() {
         failing.failure("a"),
         "revision b did not become ready within 20 s (consumer: ImagePullBackOff: no such image); the pods went back to revision a. It is tried again when the spec, or a Secret that it names, changes"
     );
+}
+
+#[test]
+fn a_state_topic_that_is_not_ready_explains_the_pods() {
+    let trouble = "KafkaTopic metrics-state: ConflictingResource: topic t is shop/other's";
+    let stateless = Workload {
+        state_topic: Some(trouble.into()),
+        ..workload()
+    };
+    for (pods, expected) in [
+        (2, trouble.to_owned()),
+        (
+            0,
+            format!("{trouble}; 0 of 2 pods are ready, 2 run this configuration"),
+        ),
+    ] {
+        let (ready, _) = stateless.judge(Some(&live("b", 2, 2, pods)), &sink("Unknown"));
+        assert_eq!(ready.2, expected);
+    }
 }
 
 #[test]

@@ -67,7 +67,8 @@ fn additions_reach_the_pods() {
         ("/spec/imagePullSecrets/0/name", json!("pull")),
         ("/spec/volumes/0/name", json!("config")),
         ("/spec/volumes/1/name", json!("scratch")),
-        ("/spec/containers/0/env/0/name", json!("RUST_LOG")),
+        ("/spec/containers/0/env/0/name", json!("POD_NAME")),
+        ("/spec/containers/0/env/1/name", json!("RUST_LOG")),
         ("/spec/containers/0/command/0", json!("bt-consumers")),
         (
             "/spec/containers/0/resources/limits",
