@@ -101,7 +101,7 @@ impl Fixture {
     fn start(&self, kafka: &str, start_from: &str) -> Consumer {
         Consumer::start(&format!(
             "consumer: test/consumer\nkafka: {kafka}\ngroupId: {0}\ntopics: [{0}]\nstartFrom: {start_from}\n\
-             deadLetterTopic: {0}.letters\nsink: {{prometheus: {{}}}}\n",
+             deadLetterTopic: {0}.letters\nsink: {{prometheus: {{exactlyOnce: false}}}}\n",
             self.name
         ))
     }

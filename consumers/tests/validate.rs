@@ -27,7 +27,7 @@ fn config(mount: &Path, kafka: &str) -> String {
     let kafka = kafka.replace("DIR", &mount.display().to_string());
     format!(
         "consumer: shop/logs\nkafka: {{bootstrapServers: 'kafka:9095', {kafka}}}\ngroupId: g\ntopics: [t]\n\
-         deadLetterTopic: dead-letters\nsink: {{prometheus: {{}}}}\n"
+         deadLetterTopic: dead-letters\nstateTopic: s.state\nsink: {{prometheus: {{}}}}\n"
     )
 }
 

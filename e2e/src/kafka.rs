@@ -1,10 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::Offset;
@@ -144,34 +145,40 @@ impl Kafka {
         Ok((delivery.partition, delivery.offset))
     }
 
-    /// All records that are in a topic now.
+    /// All records that are in a topic now, without those of transactions that were aborted.
     ///
     /// # Errors
     /// When they cannot be read.
     pub fn records(&self, topic: &str) -> Result<Vec<Record>> {
-        let consumer: BaseConsumer = self.config.create()?;
+        let consumer: BaseConsumer = self
+            .config
+            .clone()
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
+            .create()?;
         let mut assignment = TopicPartitionList::new();
-        let mut left = BTreeMap::new();
+        let mut left = BTreeSet::new();
         for partition in 0..self.partitions(topic)? as i32 {
             let (start, end) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
             if start < end {
                 assignment.add_partition_offset(topic, partition, Offset::Offset(start))?;
-                left.insert(partition, end);
+                left.insert(partition);
             }
         }
         consumer.assign(&assignment)?;
         let mut records = Vec::new();
         while !left.is_empty() {
-            let message = consumer
-                .poll(TIMEOUT)
-                .context("Kafka has records and gives none")??;
-            let (partition, offset) = (message.partition(), message.offset());
-            if left.get(&partition).is_some_and(|end| offset + 1 >= *end) {
-                left.remove(&partition);
-            }
+            // The last offset may be a transaction's mark, which is never handed out.
+            let message = match consumer.poll(TIMEOUT) {
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    left.remove(&partition);
+                    continue;
+                }
+                polled => polled.context("Kafka has records and gives none")??,
+            };
             records.push(Record {
-                partition,
-                offset,
+                partition: message.partition(),
+                offset: message.offset(),
                 key: message.key().map(<[u8]>::to_vec),
                 value: message.payload().map(<[u8]>::to_vec),
                 headers: message.headers().map(texts).unwrap_or_default(),

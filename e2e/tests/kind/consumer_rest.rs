@@ -46,7 +46,7 @@ async fn at_rest_nothing_is_written() -> Result<()> {
 
 /// How often the API server was asked to write what the consumer controller owns or reports in: `verb resource/sub … times`.
 async fn writes(e2e: &E2e) -> Result<BTreeSet<String>> {
-    const RESOURCES: [&str; 7] = [
+    const RESOURCES: [&str; 8] = [
         "telemetryconsumers",
         "deployments",
         "configmaps",
@@ -54,6 +54,7 @@ async fn writes(e2e: &E2e) -> Result<BTreeSet<String>> {
         "poddisruptionbudgets",
         "networkpolicies",
         "podmonitors",
+        "kafkatopics",
     ];
     const VERBS: [&str; 5] = ["APPLY", "PATCH", "POST", "PUT", "DELETE"];
     let samples = e2e.cluster.api_requests().await?;
