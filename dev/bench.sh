@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures on a cluster of its own, which is deleted at the end. KEEP=1 keeps it, and the next run uses it as it is, with the
-# operator of then. Arguments go to the bench: `bench.sh topics --topics 1000`, `bench.sh consumers`, without any all of it;
-# `bench.sh --help` shows them.
+# operator of then. Arguments go to the bench: `bench.sh topics --topics 1000`, `bench.sh consumers`, `bench.sh metrics` (which needs
+# Kafka alone), without any all of it; `bench.sh --help` and `bench.sh metrics --help` show them.
 export BT_CLUSTER=bt-bench
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
@@ -10,6 +10,8 @@ cd "$ROOT"
 export KUBECONFIG=$BT_CACHE/bt-bench.kubeconfig
 BENCH=$CARGO_TARGET_DIR/release/bench ARGUMENTS=$*
 created=
+# What is measured, all of it without a name.
+case " $* " in *" topics "*|*" consumers "*) sink='' operator=yes ;; *" metrics "*) sink=yes operator='' ;; *) sink=yes operator=yes ;; esac
 
 finish() {
   local code=$?
@@ -20,7 +22,7 @@ finish() {
     fi
     if [ -n "${KEEP:-}" ]; then
       say "the cluster bt-bench is kept; on what is in it now:"
-      say "    KUBECONFIG=$KUBECONFIG $BENCH --kafka $BENCH_KAFKA $ARGUMENTS"
+      say "    KUBECONFIG=$KUBECONFIG${BENCH_PYTHON:+ BENCH_PYTHON=$BENCH_PYTHON} $BENCH --kafka $BENCH_KAFKA $ARGUMENTS"
     else step "cluster bt-bench: deleted" "$ROOT/dev/cluster.sh" delete; fi
   fi
   exit "$code"
@@ -28,13 +30,15 @@ finish() {
 
 build() {
   if have apt-get && [ "$(id -u)" = 0 ]; then apt_install gcc g++ make pkg-config libssl-dev zlib1g-dev; fi
-  cargo build --release --locked -p bench
+  cargo build --release --locked -p bench ${sink:+-p bt-consumers}
 }
 
 install() {
   kc apply -f crds/
   kc wait --for=condition=Established --timeout=60s -f crds/
-  hm upgrade --install "$RELEASE" charts/ "${CHART_VALUES[@]}" -f dev/bench-values.yaml --set "operator.image.tag=$BT_TAG"
+  local values=(-f dev/bench-values.yaml)
+  if [ -n "$operator" ]; then values+=(--set "operator.image.tag=$BT_TAG"); else values+=(--set operator.replicas=0); fi
+  hm upgrade --install "$RELEASE" charts/ "${CHART_VALUES[@]}" "${values[@]}"
 }
 
 have cargo || die "the bench needs Rust 1.89 or newer, and there is no 'cargo' on the PATH: https://rustup.rs"
@@ -45,14 +49,20 @@ case " $* " in *" --help "*|*" -h "*) exec "$BENCH" "$@" ;; esac
 
 trap finish EXIT
 . "$ROOT/dev/prepare.sh"
-BT_TAG=$("$ROOT/dev/images.sh" tag); export BT_TAG
-"$ROOT/dev/images.sh"
+images=()
+if [ -n "$operator" ]; then
+  BT_TAG=$("$ROOT/dev/images.sh" tag); export BT_TAG
+  "$ROOT/dev/images.sh"
+  images+=("bt-monitoring/operator:$BT_TAG")
+fi
+if [ -n "$sink" ]; then BENCH_PYTHON=$("$ROOT/dev/python.sh"); export BENCH_PYTHON BENCH_JSON=${BENCH_JSON:-$BT_LOGS/bench-metrics.json}; fi
 BENCH_KAFKA=localhost:$(host_port 9092); export BENCH_KAFKA
 created=yes
 step "cluster $CLUSTER" "$ROOT/dev/cluster.sh" up
-mapfile -t images < <(stack_images | grep kafka)
-step "images into the cluster" "$ROOT/dev/cluster.sh" load "${images[@]}" "bt-monitoring/operator:$BT_TAG"
+mapfile -t -O "${#images[@]}" images < <(stack_images | grep kafka)
+[ ${#images[@]} = 0 ] || step "images into the cluster" "$ROOT/dev/cluster.sh" load "${images[@]}"
 chart_values
-step "operator and Kafka" install
+step "${operator:+operator and }Kafka" install
 "$ROOT/dev/ready.sh"
 live_step "bench" "$BENCH" "$@"
+[ -z "$sink" ] || say "    the figures of the metrics sink: $BENCH_JSON"

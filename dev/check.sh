@@ -31,8 +31,8 @@ chart() {
 python_checks() {
   local bin; bin=$(dirname "$PYTHON")
   cd producers/python
-  "$bin/ruff" check --no-cache . ../../dev/sample-traffic ../../examples
-  "$bin/ruff" format --no-cache --check . ../../dev/sample-traffic ../../examples
+  "$bin/ruff" check --no-cache . ../../dev/sample-traffic ../../examples ../../bench/python
+  "$bin/ruff" format --no-cache --check . ../../dev/sample-traffic ../../examples ../../bench/python
   "$bin/mypy" --cache-dir "$BT_CACHE/mypy"
   "$PYTHON" -m pytest -q -p no:cacheprovider -m 'not broker'
 }

@@ -10,6 +10,7 @@ mod health;
 mod histogram;
 mod load;
 mod machine;
+mod metrics;
 mod operator;
 mod process;
 mod requests;
@@ -49,6 +50,11 @@ enum Command {
     Topics(topics::Options),
     /// TelemetryConsumers: 300 at once, left alone while their lag is read, and scaled by it.
     Consumers(consumers::Options),
+    /// The metrics sink: five million events beside the floor and a consumer in Python; scrapes, memory, restores. Needs Kafka alone.
+    Metrics(metrics::Options),
+    /// Only read a topic: what `metrics` compares with.
+    #[command(hide = true)]
+    Floor(metrics::FloorOptions),
 }
 
 #[tokio::main]
@@ -57,20 +63,44 @@ async fn main() -> anyhow::Result<()> {
     if cli.check {
         return Ok(());
     }
-    let cluster = Cluster::connect(&cli.namespace).await?;
+    let cluster = async || Cluster::connect(&cli.namespace).await;
     match cli.command {
-        Some(Command::Topics(options)) => topics::run(&cluster, &cli.kafka, &options).await,
-        Some(Command::Consumers(options)) => consumers::run(&cluster, &cli.kafka, &options).await,
-        None => {
-            let topics = topics::Options::parse_from(["topics"]);
-            let consumers = consumers::Options::parse_from(["consumers"]);
-            // The second even if the first failed.
-            let first = topics::run(&cluster, &cli.kafka, &topics).await;
-            let second = consumers::run(&cluster, &cli.kafka, &consumers).await;
-            if let (Err(error), Err(_)) = (&first, &second) {
-                eprintln!("topics: {error:#}");
-            }
-            second.and(first)
+        Some(Command::Topics(options)) => {
+            topics::run(&cluster().await?, &cli.kafka, &options).await
+        }
+        Some(Command::Consumers(options)) => {
+            consumers::run(&cluster().await?, &cli.kafka, &options).await
+        }
+        Some(Command::Metrics(options)) => {
+            metrics::run(cluster().await.ok().as_ref(), &cli.kafka, &options).await
+        }
+        Some(Command::Floor(options)) => metrics::floor(&cli.kafka, &options),
+        None => everything(&cluster().await?, &cli.kafka).await,
+    }
+}
+
+/// Each of them, even if one before it failed.
+async fn everything(cluster: &Cluster, kafka: &str) -> anyhow::Result<()> {
+    let topics = topics::Options::parse_from(["topics"]);
+    let consumers = consumers::Options::parse_from(["consumers"]);
+    let metrics = metrics::Options::parse_from(["metrics"]);
+    let outcomes = [
+        ("topics", topics::run(cluster, kafka, &topics).await),
+        (
+            "consumers",
+            consumers::run(cluster, kafka, &consumers).await,
+        ),
+        (
+            "metrics",
+            metrics::run(Some(cluster), kafka, &metrics).await,
+        ),
+    ];
+    let mut failed = Ok(());
+    for (what, outcome) in outcomes {
+        if let Err(error) = outcome {
+            eprintln!("{what}: {error:#}");
+            failed = Err(anyhow::anyhow!("{what}: {error:#}"));
         }
     }
+    failed
 }

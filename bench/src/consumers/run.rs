@@ -100,6 +100,12 @@ impl<'a> Run<'a> {
     pub async fn end(&self) -> Result<()> {
         self.session.end().await?;
         let mut topics = self.names("group", self.options.consumers);
+        // Those with a prometheus sink have a state topic, which stays when its KafkaTopic goes.
+        topics.extend(
+            self.names("group", self.options.consumers)
+                .iter()
+                .map(|name| format!("{name}.state")),
+        );
         topics.extend(self.names("burst", self.options.bursts));
         self.kafka.delete(&topics).await
     }
