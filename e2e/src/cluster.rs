@@ -32,6 +32,48 @@ impl Cluster {
         run("kubectl", args, None).await
     }
 
+    /// None of the secrets is in what kubectl prints for these arguments.
+    ///
+    /// # Errors
+    /// When one is, or nothing is printed.
+    pub async fn shows_none_of(&self, secrets: &[String], looks: &[&[&str]]) -> Result<()> {
+        for look in looks {
+            let shown = self.kubectl(look).await?;
+            ensure!(!shown.is_empty(), "nothing to look at: {look:?}");
+            // Not which: the test's own output is no place for it either.
+            let secret = secrets.iter().any(|secret| shown.contains(secret.as_str()));
+            ensure!(!secret, "a secret is in the output of kubectl {look:?}");
+        }
+        Ok(())
+    }
+
+    /// Gives a user of the default Kafka this SCRAM password.
+    ///
+    /// # Errors
+    /// When Kafka's own tool does not set it.
+    pub async fn scram_password(&self, user: &str, password: &str) -> Result<()> {
+        let credential = format!("SCRAM-SHA-512=[password={password}]");
+        let alter = [
+            "exec",
+            "kafka-0",
+            "--",
+            // The pod's memory is the broker's.
+            "env",
+            "KAFKA_HEAP_OPTS=-Xmx64m",
+            "/opt/kafka/bin/kafka-configs.sh",
+            "--bootstrap-server",
+            "localhost:9092",
+            "--alter",
+            "--entity-type",
+            "users",
+            "--entity-name",
+            user,
+            "--add-config",
+            &credential,
+        ];
+        self.kubectl(&alter).await.map(drop)
+    }
+
     /// `kubectl apply` of a manifest.
     ///
     /// # Errors

@@ -52,6 +52,23 @@ impl Cluster {
         self.kubectl(&args).await.map(drop)
     }
 
+    /// Waits until the operator sees no lag of a consumer.
+    ///
+    /// # Errors
+    /// When there still is some after 120 seconds.
+    pub async fn has_no_lag(&self, namespace: &str, name: &str) -> Result<()> {
+        let what = format!("consumer {name} has no lag");
+        eventually(&what, seconds(120), async || {
+            let lag = self.consumer_status(namespace, name).await?.lag;
+            ensure!(
+                lag.as_ref().is_some_and(|lag| lag.total == 0),
+                "lag is {lag:?}"
+            );
+            Ok(())
+        })
+        .await
+    }
+
     /// A consumer's status as it is now.
     ///
     /// # Errors

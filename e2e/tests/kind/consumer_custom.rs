@@ -69,7 +69,7 @@ async fn the_example_in_python_handles_every_record_through_rescales() -> Result
             Ok(())
         })
         .await?;
-        lag_is_gone(e2e, &namespace, name).await?;
+        e2e.cluster.has_no_lag(&namespace, name).await?;
 
         // Stopped in order, a pod commits what it has done: nothing comes twice.
         e2e.kafka
@@ -85,7 +85,7 @@ async fn the_example_in_python_handles_every_record_through_rescales() -> Result
             Ok(())
         })
         .await?;
-        lag_is_gone(e2e, &namespace, name).await?;
+        e2e.cluster.has_no_lag(&namespace, name).await?;
         look_at_logs(e2e, &namespace, name, &mut handled).await?;
         once(&handled)?;
         its_metrics(e2e, &namespace, name).await
@@ -165,18 +165,6 @@ fn once(handled: &Handled) -> Result<u64> {
         &twice[..twice.len().min(10)]
     );
     Ok(places.len() as u64)
-}
-
-async fn lag_is_gone(e2e: &E2e, namespace: &str, name: &str) -> Result<()> {
-    eventually("the operator sees no lag", seconds(120), async || {
-        let lag = e2e.cluster.consumer_status(namespace, name).await?.lag;
-        ensure!(
-            lag.as_ref().is_some_and(|lag| lag.total == 0),
-            "lag is {lag:?}"
-        );
-        Ok(())
-    })
-    .await
 }
 
 /// The port of `/metrics` is on the pod, in the Service and answers.

@@ -50,13 +50,7 @@ async fn nothing_shows(e2e: &E2e, namespace: &str, secrets: &[String]) -> Result
             "--prefix",
         ],
     ];
-    for look in looks {
-        let shown = e2e.cluster.kubectl(look).await?;
-        ensure!(!shown.is_empty(), "nothing to look at: {look:?}");
-        let secret = secrets.iter().any(|secret| shown.contains(secret.as_str()));
-        ensure!(!secret, "a secret is in the output of kubectl {look:?}");
-    }
-    Ok(())
+    e2e.cluster.shows_none_of(secrets, &looks).await
 }
 
 /// A certificate instead of a password, and series in Prometheus.
@@ -152,36 +146,15 @@ async fn rolled_by_itself(
     Ok(())
 }
 
-/// Gives a user of this test a password in Kafka.
-async fn in_kafka(e2e: &E2e, user: &str, which: &str) -> Result<()> {
-    let credential = format!("SCRAM-SHA-512=[password={}]", password(e2e, which));
-    let alter = [
-        "exec",
-        "kafka-0",
-        "--",
-        "env",
-        "KAFKA_HEAP_OPTS=-Xmx64m",
-        "/opt/kafka/bin/kafka-configs.sh",
-        "--bootstrap-server",
-        "localhost:9092",
-        "--alter",
-        "--entity-type",
-        "users",
-        "--entity-name",
-        user,
-        "--add-config",
-        &credential,
-    ];
-    e2e.cluster.kubectl(&alter).await.map(drop)
-}
-
 async fn logs_through_a_rotation(e2e: &E2e, namespace: &str, given: &Given) -> Result<()> {
     let (name, file, user) = ("logs", "tls-rotated", format!("e2e-tls-{}", e2e.run));
     let in_secret = async |which: &str| {
         let data = json!({"password": password(e2e, which)});
         secret(e2e, namespace, file, data).await
     };
-    in_kafka(e2e, &user, "first").await?;
+    e2e.cluster
+        .scram_password(&user, &password(e2e, "first"))
+        .await?;
     in_secret("first").await?;
     let topic = e2e.topic(namespace, "tls.logs", 2).await?;
     let stream = format!("logs-bt-tls-{}", e2e.run);
@@ -197,7 +170,9 @@ async fn logs_through_a_rotation(e2e: &E2e, namespace: &str, given: &Given) -> R
     let feed = e2e.kafka.feed(&topic, &run, 50);
     let old = uids(e2e, namespace, name).await?;
     // Connections that are open stay so; whoever connects from now on needs the new one.
-    in_kafka(e2e, &user, "second").await?;
+    e2e.cluster
+        .scram_password(&user, &password(e2e, "second"))
+        .await?;
     in_secret("second").await?;
     rolled_by_itself(e2e, namespace, name, 2, &old).await?;
     let sent = feed.stop().await?;

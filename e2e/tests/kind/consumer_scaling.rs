@@ -59,22 +59,6 @@ async fn comes_to(
     .await
 }
 
-async fn has_no_lag(e2e: &E2e, namespace: &str, name: &str) -> Result<()> {
-    eventually(
-        &format!("consumer {name} has no lag"),
-        seconds(120),
-        async || {
-            let lag = e2e.cluster.consumer_status(namespace, name).await?.lag;
-            ensure!(
-                lag.as_ref().is_some_and(|lag| lag.total == 0),
-                "lag is {lag:?}"
-            );
-            Ok(())
-        },
-    )
-    .await
-}
-
 async fn burst(e2e: &E2e) -> Result<()> {
     let name = "burst";
     let namespace = e2e.namespace("burst").await?;
@@ -123,7 +107,7 @@ async fn burst(e2e: &E2e) -> Result<()> {
     let sent = feed.stop().await?;
     e2e.indexed_once(&stream, &steady_run, sent, 120).await?;
     e2e.indexed_once(&stream, &run, BURST, 1).await?;
-    has_no_lag(e2e, &namespace, name).await?;
+    e2e.cluster.has_no_lag(&namespace, name).await?;
 
     // Without autoscaling the number is the spec's, and anybody may change it.
     let patch = json!({"spec": {"autoscaling": null, "replicas": 2}});

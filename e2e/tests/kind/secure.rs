@@ -116,14 +116,7 @@ async fn nothing_shows(e2e: &E2e, namespace: &str, secrets: &[String]) -> Result
         &["get", "events", "-n", namespace, "-o", "yaml"],
         &["logs", "-n", DEFAULT, "-l", OPERATOR, "--tail=-1"],
     ];
-    for look in looks {
-        let shown = e2e.cluster.kubectl(look).await?;
-        ensure!(!shown.is_empty(), "nothing to look at: {look:?}");
-        // Not which: the test's own output is no place for it either.
-        let secret = secrets.iter().any(|secret| shown.contains(secret.as_str()));
-        ensure!(!secret, "a secret is in the output of kubectl {look:?}");
-    }
-    Ok(())
+    e2e.cluster.shows_none_of(secrets, &looks).await
 }
 
 #[tokio::test]
@@ -287,27 +280,9 @@ fn rotated(e2e: &E2e, which: &str) -> String {
 async fn a_rotated_password(e2e: &E2e, namespace: &str, given: &Given) -> Result<()> {
     let (name, file) = (format!("e2e.rotated.{}", e2e.run), "rotated");
     let user = format!("e2e-{}", e2e.run);
-    let in_kafka = async |which: &str| -> Result<()> {
-        let credential = format!("SCRAM-SHA-512=[password={}]", rotated(e2e, which));
-        let alter = [
-            "exec",
-            "kafka-0",
-            "--",
-            // The pod's memory is the broker's.
-            "env",
-            "KAFKA_HEAP_OPTS=-Xmx64m",
-            "/opt/kafka/bin/kafka-configs.sh",
-            "--bootstrap-server",
-            "localhost:9092",
-            "--alter",
-            "--entity-type",
-            "users",
-            "--entity-name",
-            &user,
-            "--add-config",
-            &credential,
-        ];
-        e2e.cluster.kubectl(&alter).await.map(drop)
+    let in_kafka = async |which: &str| {
+        let password = rotated(e2e, which);
+        e2e.cluster.scram_password(&user, &password).await
     };
     let in_secret = async |which: &str| {
         let data = json!({"password": rotated(e2e, which)});
