@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
@@ -55,43 +56,24 @@ impl Stats {
     pub fn new() -> Self {
         let registry = Registry::new();
         let counter = |name: &str, help: &str, labels: &[&str]| {
-            let vec = IntCounterVec::new(Opts::new(name, help), labels)
-                .expect("the metric's name and labels are valid");
-            registry
-                .register(Box::new(vec.clone()))
-                .expect("each metric is registered once");
-            vec
+            registered(&registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
         let gauge = |name: &str, help: &str, labels: &[&str]| {
-            let vec = IntGaugeVec::new(Opts::new(name, help), labels)
-                .expect("the metric's name and labels are valid");
-            registry
-                .register(Box::new(vec.clone()))
-                .expect("each metric is registered once");
-            vec
+            registered(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
+        let floats = |name: &str, help: &str, labels: &[&str]| {
+            registered(&registry, GaugeVec::new(Opts::new(name, help), labels))
         };
         let single = |name: &str, help: &str| gauge(name, help, &[]).with_label_values::<&str>(&[]);
         let histogram_of = |name: &str, help: &str, buckets: Vec<f64>| {
             let opts = HistogramOpts::new(name, help).buckets(buckets);
-            let histogram = Histogram::with_opts(opts).expect("the histogram's options are valid");
-            registry
-                .register(Box::new(histogram.clone()))
-                .expect("each metric is registered once");
-            histogram
+            registered(&registry, Histogram::with_opts(opts))
         };
         let histogram = |name: &str, help: &str| {
             let buckets = vec![
                 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
             ];
             histogram_of(name, help, buckets)
-        };
-        let floats = |name: &str, help: &str, labels: &[&str]| {
-            let vec = GaugeVec::new(Opts::new(name, help), labels)
-                .expect("the metric's name and labels are valid");
-            registry
-                .register(Box::new(vec.clone()))
-                .expect("each metric is registered once");
-            vec
         };
         Self {
             records: counter(
@@ -257,6 +239,17 @@ impl Stats {
             .expect("own metrics always encode into memory");
         out
     }
+}
+
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    made: prometheus::Result<C>,
+) -> C {
+    let collector = made.expect("the metric's name, labels and buckets are valid");
+    registry
+        .register(Box::new(collector.clone()))
+        .expect("each metric is registered once");
+    collector
 }
 
 /// What the poll loop tells the probes.
