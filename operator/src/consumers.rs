@@ -34,6 +34,7 @@ use kube::{Api, Resource, ResourceExt};
 
 use crate::api::{TelemetryConsumer, is_paused};
 use crate::context::{Context, is_namespace_going};
+pub use build::state_topic::CONFIG as STATE_TOPIC_CONFIG;
 pub use deletion::FINALIZER;
 use dereference::Secrets;
 use lag::LagReader;

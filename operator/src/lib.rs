@@ -19,6 +19,7 @@ mod settings;
 mod status;
 mod topics;
 
+pub use consumers::STATE_TOPIC_CONFIG;
 pub use crds::write as write_crds;
 pub use release::{let_go, release};
 pub use run::run;

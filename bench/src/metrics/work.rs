@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bt_operator::STATE_TOPIC_CONFIG;
 use tokio::time::sleep;
 
 use super::events::Plan;
@@ -19,15 +20,6 @@ const REST: Duration = Duration::from_secs(3);
 const LIVE_RATE: f64 = 40_000.0;
 /// Between two questions for what is committed, or assigned.
 const LOOK: Duration = Duration::from_millis(100);
-/// The settings of a state topic, as the operator makes it.
-const STATE: [(&str, &str); 6] = [
-    ("cleanup.policy", "compact"),
-    ("compression.type", "producer"),
-    ("delete.retention.ms", "86400000"),
-    ("min.cleanable.dirty.ratio", "0.1"),
-    ("segment.bytes", "8388608"),
-    ("segment.ms", "3600000"),
-];
 
 /// What all sinks of a run have in common, and what they leave in Kafka.
 pub struct Work {
@@ -201,7 +193,7 @@ impl Work {
         self.groups.push(setup.group.clone());
         if let Some(state) = &setup.state {
             self.made.push(state.clone());
-            self.topics.make(state, &STATE).await?;
+            self.topics.make(state, &STATE_TOPIC_CONFIG).await?;
         }
         Sink::start(setup)
     }

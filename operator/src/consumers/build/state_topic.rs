@@ -19,7 +19,7 @@ use crate::consumers::source_topics::TopicShape;
 const REPLICAS_FOR_TWO_IN_SYNC: i32 = 3;
 /// What makes a compacted topic stay small and quick to read. Segments of 8 MiB, and of an hour where little arrives, since the
 /// last segment is never compacted; deletions are shown for a day, so that no reader misses one.
-const CONFIG: [(&str, &str); 6] = [
+pub const CONFIG: [(&str, &str); 6] = [
     ("cleanup.policy", "compact"),
     ("compression.type", "producer"),
     ("delete.retention.ms", "86400000"),
