@@ -6,8 +6,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{self, Config, ConfigError};
 use crate::pipeline::{
-    Acks, Commits, DeadLetters, Exactly, Lease, Letters, Parts, Pipeline, PipelineError, Renewal,
-    Settings, ack_channel, exact,
+    Acks, Commits, DeadLetters, Exactly, Lease, Letters, Parts, Pipeline, PipelineError, Settings,
+    ack_channel, exact,
 };
 use crate::server;
 use crate::sink::Sink;
@@ -129,7 +129,6 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
     let Ends {
         sink,
         commits,
-        renewal,
         max_in_flight,
     } = match &config.sink.elasticsearch {
         Some(elasticsearch) => built.elasticsearch(elasticsearch)?,
@@ -139,7 +138,6 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
     let settings = Settings {
         kafka,
         client_id,
-        exact: renewal.is_some(),
         session_timeout: config.session_timeout.0,
         group_id: config.group_id,
         topics: config.topics,
@@ -150,7 +148,6 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
         runtime: tokio::runtime::Handle::current(),
         sink,
         commits,
-        renewal,
         acks: receiver,
         stats,
         health,
@@ -197,7 +194,6 @@ struct Built<'c> {
 struct Ends {
     sink: Box<dyn Sink>,
     commits: Commits,
-    renewal: Option<Renewal>,
     /// How many bytes may be under way.
     max_in_flight: usize,
 }
@@ -229,7 +225,6 @@ impl Built<'_> {
         Ok(Ends {
             sink: Box::new(sink),
             commits: Commits::Offsets(dead_letters),
-            renewal: None,
             max_in_flight: max_in_flight.max(MIN_IN_FLIGHT),
         })
     }
@@ -244,7 +239,7 @@ impl Built<'_> {
             true => Lease::new(),
             false => Lease::unlimited(),
         });
-        let (commits, renewal) = match &self.config.state_topic {
+        let commits = match &self.config.state_topic {
             Some(state_topic) if prometheus.exactly_once => {
                 let settings = Exactly {
                     kafka: self.kafka.clone(),
@@ -259,10 +254,9 @@ impl Built<'_> {
                     lease: lease.clone(),
                 };
                 let (stats, state) = (self.stats.clone(), self.state.clone());
-                let (commits, renewal) = exact(settings, self.runtime.clone(), stats, state)?;
-                (commits, Some(renewal))
+                exact(settings, self.runtime.clone(), stats, state)?
             }
-            _ => (Commits::Offsets(self.dead_letters()?), None),
+            _ => Commits::Offsets(self.dead_letters()?),
         };
         let store = Arc::new(Store::new(lease));
         let exposition = Arc::new(Exposition::new(store.clone()));
@@ -275,7 +269,6 @@ impl Built<'_> {
         Ok(Ends {
             sink: Box::new(sink),
             commits,
-            renewal,
             max_in_flight: MIN_IN_FLIGHT,
         })
     }

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 pub(crate) use commits::Commits;
 pub(crate) use dead_letters::DeadLetters;
-pub(crate) use lease::{Lease, Renewal};
+pub(crate) use lease::Lease;
 pub(crate) use letter::Letters;
 pub use poll::PipelineError;
 pub(crate) use poll::{Parts, Pipeline, Settings};

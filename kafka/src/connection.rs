@@ -137,6 +137,22 @@ impl Connection {
         }
         config
     }
+
+    /// The settings of a consumer that reads as fast as what it reads can be dealt with: the decided part of topics, by
+    /// whoever says where to start, with nothing committed that it is not told to commit.
+    pub fn reader_config(&self, client_id: &str, group_id: &str) -> ClientConfig {
+        let mut config = self.client_config(client_id);
+        config
+            .set("group.id", group_id)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed")
+            .set("queued.max.messages.kbytes", "16384")
+            // A queue that was full is looked at again soon: the default of a second would leave the reader idle for most of it.
+            .set("fetch.queue.backoff.ms", "10")
+            .set("fetch.wait.max.ms", "100");
+        config
+    }
 }
 
 #[cfg(test)]

@@ -31,18 +31,10 @@ pub struct Options {
 /// # Errors
 /// When Kafka does not give them.
 pub fn run(kafka: &str, options: &Options) -> Result<()> {
-    // As the consumers' pipeline has them, in what concerns fetching.
     let consumer: BaseConsumer = Connection::plaintext(kafka)
-        .client_config("bt-bench-floor")
-        .set("group.id", &options.group)
+        .reader_config("bt-bench-floor", &options.group)
         .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
-        .set("isolation.level", "read_committed")
-        .set("queued.max.messages.kbytes", "16384")
-        .set("fetch.queue.backoff.ms", "10")
-        .set("fetch.wait.max.ms", "100")
         .create()?;
     consumer.subscribe(&[&options.topic])?;
     let (mut events, mut bytes) = (0, 0);

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::Statistics;
+
 use super::dead_letters::DeadLetters;
+use super::lease::Renewal;
 use super::letter::Letter;
 use super::record::{Assignment, Origin};
 use super::restore::Restorer;
@@ -27,6 +30,8 @@ pub(crate) enum Commits {
 pub(crate) struct Exact {
     pub(super) transactions: Transactions,
     pub(super) restorer: Restorer,
+    /// Of the lease of what is shown.
+    pub(super) renewal: Renewal,
     pub(super) state_topic: String,
     pub(super) letters_topic: Arc<str>,
     /// The state topic's id, once it is known: one made anew has another.
@@ -60,12 +65,14 @@ impl Commits {
     pub(super) fn exact(
         transactions: Transactions,
         restorer: Restorer,
+        renewal: Renewal,
         state_topic: String,
         letters_topic: Arc<str>,
     ) -> Self {
         Self::Exact(Box::new(Exact {
             transactions,
             restorer,
+            renewal,
             state_topic,
             letters_topic,
             state_topic_id: None,
@@ -100,6 +107,13 @@ impl Commits {
     pub(super) fn tick(&self, now: Instant) {
         if let Commits::Offsets(dead_letters) = self {
             dead_letters.tick(now);
+        }
+    }
+
+    /// librdkafka tells how it gets on with the brokers.
+    pub(super) fn heard(&mut self, statistics: &Statistics) {
+        if let Commits::Exact(exact) = self {
+            exact.renewal.observe(statistics);
         }
     }
 

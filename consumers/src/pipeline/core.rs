@@ -14,7 +14,6 @@ use super::committing::When;
 use super::context::KafkaConsumer;
 use super::held::Held;
 use super::joining::Joining;
-use super::lease::Renewal;
 use super::owned::{Owned, Partitions, list};
 use super::poll::{Parts, PipelineError, Settings};
 use super::record::{Ack, Origin};
@@ -51,7 +50,6 @@ pub(super) struct Core {
     pub health: Arc<Health>,
     pub sink_state: Arc<SinkState>,
     pub(super) commits: Commits,
-    pub(super) renewal: Option<Renewal>,
     acks: Receiver<Ack>,
     taken: IntCounter,
     pub(super) in_flight: usize,
@@ -91,7 +89,6 @@ impl Core {
             health: parts.health,
             sink_state: parts.sink_state,
             commits: parts.commits,
-            renewal: parts.renewal,
             topics: settings.topics.clone(),
             acks: parts.acks,
             in_flight: 0,
@@ -367,9 +364,7 @@ impl Core {
             self.offsets_committed(result);
         }
         if let Some(statistics) = consumer.context().take_statistics() {
-            if let Some(renewal) = &mut self.renewal {
-                renewal.observe(&statistics);
-            }
+            self.commits.heard(&statistics);
             self.observe(&statistics);
         }
         Ok(())

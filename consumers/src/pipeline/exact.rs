@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bt_kafka::{Admin, Connection};
-use rdkafka::error::KafkaResult;
 
 use super::commits::Commits;
 use super::lease::{Lease, Renewal};
@@ -30,7 +29,7 @@ pub(crate) struct Exactly {
     pub lease: Arc<Lease>,
 }
 
-/// The commits in transactions, and what prolongs the lease of what is shown.
+/// The commits in transactions, which also prolong the lease of what is shown.
 ///
 /// # Errors
 /// When librdkafka refuses the connection's settings.
@@ -39,7 +38,7 @@ pub(crate) fn exact(
     runtime: tokio::runtime::Handle,
     stats: Arc<Stats>,
     state: Arc<SinkState>,
-) -> Result<(Commits, Renewal), PipelineError> {
+) -> Result<Commits, PipelineError> {
     let admin = Admin::new(&settings.kafka, &format!("{}-state", settings.client_id))?
         .with_timeout(Duration::from_secs(5));
     let restorer = Restorer::new(
@@ -57,14 +56,18 @@ pub(crate) fn exact(
         state,
     );
     let letters_topic = settings.letters.topic.clone();
-    let transactions: KafkaResult<_> = Transactions::new(transactions::Settings {
+    let transactions = Transactions::new(transactions::Settings {
         kafka: settings.kafka,
         client_id: format!("{}-commits", settings.client_id),
         transactional_id: format!("{}-{}", settings.group_id, settings.member),
         state_topic: settings.state_topic.clone(),
         letters: settings.letters,
-    });
-    let commits = Commits::exact(transactions?, restorer, settings.state_topic, letters_topic);
-    let renewal = Renewal::new(settings.lease, settings.session_timeout);
-    Ok((commits, renewal))
+    })?;
+    Ok(Commits::exact(
+        transactions,
+        restorer,
+        Renewal::new(settings.lease, settings.session_timeout),
+        settings.state_topic,
+        letters_topic,
+    ))
 }

@@ -40,7 +40,7 @@ impl Lease {
 const LATENCY: Duration = Duration::from_secs(2);
 
 /// Prolongs a lease by what librdkafka's statistics tell of the coordinator.
-pub(crate) struct Renewal {
+pub(super) struct Renewal {
     lease: Arc<Lease>,
     /// Shorter than the session by what an answer may have taken to arrive.
     length: i64,

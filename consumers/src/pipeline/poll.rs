@@ -11,7 +11,6 @@ use thiserror::Error;
 use super::commits::Commits;
 use super::context::{Context, KafkaConsumer};
 use super::core::{Core, TICK};
-use super::lease::Renewal;
 use super::record::Ack;
 use crate::config::StartFrom;
 use crate::sink::Sink;
@@ -33,8 +32,6 @@ pub(crate) struct Settings {
     pub start_from: StartFrom,
     /// Kafka's `session.timeout.ms`.
     pub session_timeout: Duration,
-    /// Offsets are committed together with state: each partition begins where its state says.
-    pub exact: bool,
     /// The most bytes that the sink and the dead letters may have unacknowledged.
     pub max_in_flight: usize,
 }
@@ -62,7 +59,6 @@ pub(crate) struct Parts {
     pub runtime: tokio::runtime::Handle,
     pub sink: Box<dyn Sink>,
     pub commits: Commits,
-    pub renewal: Option<Renewal>,
     pub acks: Receiver<Ack>,
     pub stats: Arc<Stats>,
     pub health: Arc<Health>,
@@ -75,7 +71,7 @@ impl Pipeline {
     /// # Errors
     /// When librdkafka refuses the settings.
     pub fn new(settings: Settings, parts: Parts) -> Result<Self, PipelineError> {
-        let consumer = connect(&settings)?;
+        let consumer = connect(&settings, parts.commits.is_exact())?;
         let admin = Admin::new(&settings.kafka, &format!("{}-admin", settings.client_id))?
             .with_timeout(Duration::from_secs(3));
         Ok(Self {
@@ -119,7 +115,7 @@ impl Pipeline {
                 tracing::warn!("connecting and joining the consumer group anew");
                 self.core.abandon();
                 self.consumer.context().close();
-                self.consumer = connect(&self.settings)?;
+                self.consumer = connect(&self.settings, self.core.commits.is_exact())?;
                 self.consumer.subscribe(&topics)?;
             }
             busy = if idle { 0 } else { busy.wrapping_add(1) };
@@ -141,8 +137,8 @@ impl Drop for Pipeline {
     }
 }
 
-fn connect(settings: &Settings) -> Result<KafkaConsumer, KafkaError> {
-    let start = match (settings.exact, settings.start_from) {
+fn connect(settings: &Settings, exact: bool) -> Result<KafkaConsumer, KafkaError> {
+    let start = match (exact, settings.start_from) {
         // Each partition is given its start. One that Kafka does not have is to be noticed, not jumped over.
         (true, _) => "error",
         (false, StartFrom::Earliest) => "earliest",
@@ -151,20 +147,12 @@ fn connect(settings: &Settings) -> Result<KafkaConsumer, KafkaError> {
     let session = settings.session_timeout.as_millis();
     settings
         .kafka
-        .client_config(&settings.client_id)
-        .set("group.id", &settings.group_id)
+        .reader_config(&settings.client_id, &settings.group_id)
         .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("enable.partition.eof", settings.exact.to_string())
+        .set("enable.partition.eof", exact.to_string())
         .set("auto.offset.reset", start)
-        .set("isolation.level", "read_committed")
         .set("session.timeout.ms", session.to_string())
         .set("heartbeat.interval.ms", (session / 5).to_string())
         .set("statistics.interval.ms", STATISTICS_INTERVAL_MS)
-        .set("queued.max.messages.kbytes", "16384")
-        // A queue that was full is looked at again soon: the default of a second would leave this thread idle for most of it.
-        .set("fetch.queue.backoff.ms", "10")
-        .set("fetch.wait.max.ms", "100")
         .create_with_context(Context::default())
 }

@@ -101,14 +101,10 @@ impl Read {
     fn consumer(&self) -> KafkaResult<BaseConsumer> {
         let consumer: BaseConsumer = self
             .kafka
-            .client_config(&self.client_id)
-            // librdkafka wants one; nothing is committed, and the group is not joined.
-            .set("group.id", &self.group_id)
-            .set("enable.auto.commit", "false")
-            .set("isolation.level", "read_committed")
+            // librdkafka wants a group; it is not joined.
+            .reader_config(&self.client_id, &self.group_id)
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "earliest")
-            .set("queued.max.messages.kbytes", "16384")
             .create()?;
         let mut list = TopicPartitionList::new();
         for partition in &self.partitions {
