@@ -193,7 +193,7 @@ pub fn report(findings: &[Finding]) -> String {
     let lines = kinds.into_iter().map(|(kind, found)| {
         let first = found
             .iter()
-            .take(5)
+            .take(10)
             .map(|finding| format!("\n    {}", finding.what));
         format!(
             "\n  {kind:?}, {} times:{}",

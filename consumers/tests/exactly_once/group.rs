@@ -178,12 +178,40 @@ impl Group {
             if let Err(why) = committed {
                 findings.push(Finding::new(Kind::Differs, why));
             }
-            if findings.is_empty() || Instant::now() > deadline {
+            if findings.is_empty() {
+                return findings;
+            }
+            if Instant::now() > deadline {
+                findings.extend(self.not_scraped());
+                findings.extend(self.watch.findings().clone());
                 return findings;
             }
             self.tend();
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Members whose last page is old, and why.
+    fn not_scraped(&self) -> Vec<Finding> {
+        let scrapes = self.watch.scrapes();
+        let mut found = Vec::new();
+        for id in self.alive() {
+            let Some(last) = scrapes.last(id) else {
+                found.push(Finding::new(
+                    Kind::Unreadable,
+                    format!("process {id} never showed a page"),
+                ));
+                continue;
+            };
+            let age = last.received.elapsed();
+            if age > SESSION_TIMEOUT {
+                let why = self.watch.refused(id, last.received);
+                let what =
+                    format!("process {id} showed its last page {age:.0?} ago; since then: {why:?}");
+                found.push(Finding::new(Kind::Unreadable, what));
+            }
+        }
+        found
     }
 
     /// Everything is exactly as produced, within a minute, or the test fails.

@@ -1,5 +1,6 @@
 //! A member of a consumer group: the program as a process of its own, scraped all the time as by Prometheus.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ const SCRAPES: Duration = Duration::from_millis(200);
 pub struct Watch {
     scrapes: Mutex<Scrapes>,
     findings: Mutex<Vec<Finding>>,
+    /// What a process answered last instead of a page.
+    refused: Mutex<HashMap<u32, (Instant, String)>>,
     traffic: Arc<Traffic>,
     /// Each request makes a connection of its own; one that is not answered does not hold up the next.
     http: reqwest::Client,
@@ -35,6 +38,7 @@ impl Watch {
         Self {
             scrapes: Mutex::default(),
             findings: Mutex::default(),
+            refused: Mutex::default(),
             traffic,
             http: http
                 .timeout(Duration::from_secs(60))
@@ -53,11 +57,18 @@ impl Watch {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What a process answered last instead of a page, if that was after this moment.
+    pub fn refused(&self, member: u32, since: Instant) -> Option<String> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, what) = refused.get(&member)?;
+        (*at > since).then(|| what.clone())
+    }
+
     /// The status and the text of an answer.
-    async fn get(&self, port: u16, path: &str) -> Option<(u16, String)> {
+    async fn get(&self, port: u16, path: &str) -> reqwest::Result<(u16, String)> {
         let url = format!("http://127.0.0.1:{port}/{path}");
-        let answer = self.http.get(url).send().await.ok()?;
-        Some((answer.status().as_u16(), answer.text().await.ok()?))
+        let answer = self.http.get(url).send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
     }
 
     fn keep(&self, member: u32, sent: Instant, received: Instant, page: &str) {
@@ -129,7 +140,7 @@ impl Member {
     /// What it answers on its own port; empty where it does not.
     pub async fn get(&self, path: &str) -> String {
         let answer = self.watch.get(self.http, path).await;
-        answer.map_or_else(String::new, |(_, text)| text)
+        answer.map_or_else(|_| String::new(), |(_, text)| text)
     }
 
     /// What it has written to its log.
@@ -226,11 +237,17 @@ async fn scrape(id: u32, port: u16, watch: Arc<Watch>, halt: Arc<Halt>) {
         let (watch, halt) = (watch.clone(), halt.clone());
         tokio::spawn(async move {
             let mut sent = Instant::now();
-            // Prometheus keeps nothing of another answer.
-            let Some((200, page)) = watch.get(port, "metrics").await else {
-                return;
-            };
+            let answer = watch.get(port, "metrics").await;
             let received = Instant::now();
+            let page = match answer {
+                Ok((200, page)) => page,
+                // Prometheus keeps nothing of another answer.
+                other => {
+                    let mut refused = watch.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                    refused.insert(id, (received, format!("{other:?}")));
+                    return;
+                }
+            };
             let spans = halt
                 .spans
                 .lock()
