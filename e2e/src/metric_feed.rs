@@ -37,6 +37,8 @@ impl Kafka {
                 servers.context("no bootstrap servers")?,
             )
             .set("enable.idempotence", "true")
+            // As bt-kafka's writers have it: a new topic's first record could be missing.
+            .set("max.in.flight.requests.per.connection", "1")
             .set("message.timeout.ms", "0");
         let producer: FutureProducer = config.create()?;
         let (topic, run) = (topic.to_owned(), run.to_owned());

@@ -138,6 +138,17 @@ impl Connection {
         config
     }
 
+    /// The settings of a producer of which Kafka has each record once, in order, whatever is sent again.
+    pub fn writer_config(&self, client_id: &str) -> ClientConfig {
+        let mut config = self.client_config(client_id);
+        config
+            .set("enable.idempotence", "true")
+            // In a topic that was just made the broker can refuse the first batch and take the second: the first, sent
+            // again, is then a duplicate to it, and acknowledged without being written.
+            .set("max.in.flight.requests.per.connection", "1");
+        config
+    }
+
     /// The settings of a consumer that reads as fast as what it reads can be dealt with: the decided part of topics, by
     /// whoever says where to start, with nothing committed that it is not told to commit.
     pub fn reader_config(&self, client_id: &str, group_id: &str) -> ClientConfig {

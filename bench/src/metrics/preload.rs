@@ -159,9 +159,8 @@ impl Part {
         let delivered = Arc::new(AtomicU64::new(0));
         let producer: ThreadedProducer<_> = self
             .connection
-            .client_config("bt-bench")
             // An event that is sent again must not be there twice: it would be a wrong sum.
-            .set("enable.idempotence", "true")
+            .writer_config("bt-bench")
             .set("compression.type", "snappy")
             .set("linger.ms", "50")
             .set("batch.size", "900000")

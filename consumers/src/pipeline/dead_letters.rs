@@ -64,8 +64,7 @@ impl DeadLetters {
             failed: Mutex::default(),
         };
         let producer = kafka
-            .client_config(client_id)
-            .set("enable.idempotence", "true")
+            .writer_config(client_id)
             // Never give up on what may be written already: sending it anew would double it.
             .set("message.timeout.ms", "0")
             .set("linger.ms", "20")

@@ -238,7 +238,7 @@ impl Failure {
 impl Settings {
     fn producer(&self) -> KafkaResult<ThreadedProducer<Deliveries>> {
         self.kafka
-            .client_config(&self.client_id)
+            .writer_config(&self.client_id)
             .set("transactional.id", &self.transactional_id)
             .set(
                 "transaction.timeout.ms",

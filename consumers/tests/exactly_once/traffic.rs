@@ -49,8 +49,7 @@ impl Traffic {
     /// For a topic that is there, with random choices by this seed.
     pub fn new(connection: &Connection, topic: &str, partitions: i32, seed: u64) -> Self {
         let producer = connection
-            .client_config("exactly-once-traffic")
-            .set("enable.idempotence", "true")
+            .writer_config("exactly-once-traffic")
             .set("message.timeout.ms", "0")
             .set("linger.ms", "5")
             .create_with_context(Deliveries::default())

@@ -84,6 +84,9 @@ class EventProducer:
             "bootstrap.servers": bootstrap or env("KAFKA_BOOTSTRAP") or "localhost:9092",
             "client.id": self.service,
             "enable.idempotence": True,
+            # In a topic that was just made the broker can refuse the first batch and take the second: the first,
+            # sent again, is then a duplicate to it, and acknowledged without being written.
+            "max.in.flight.requests.per.connection": 1,
             "compression.type": "snappy",
             # Java's partitioner, so that one key goes to one partition whatever language produced it.
             "partitioner": "murmur2_random",
