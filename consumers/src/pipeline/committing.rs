@@ -235,8 +235,9 @@ impl Core {
         if had_letters && !fenced {
             // They may be what is in the way: the others go on without.
             exact.letters_wait = Some(Instant::now() + LETTERS_WAIT);
-        } else if *no_topic {
-            // If it was the state topic, the next one of its name has nothing of what was written before.
+        }
+        if *no_topic && !of_letters {
+            // The next state topic of its name has nothing of what was written before.
             stateful.rewrite();
         }
         if *fenced && !exact.failing {
