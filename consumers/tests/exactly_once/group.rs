@@ -165,6 +165,24 @@ impl Group {
         Some(began.elapsed())
     }
 
+    /// Waits until each member shows something; whether it did in time.
+    pub async fn each_shows(&mut self, within: Duration) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < within {
+            let each = {
+                let scrapes = self.watch.scrapes();
+                let shows = |id: &u32| scrapes.last(*id).is_some_and(|s| !s.values.is_empty());
+                self.alive().iter().all(shows)
+            };
+            if each {
+                return true;
+            }
+            self.tend();
+            tokio::time::sleep(LOOK).await;
+        }
+        false
+    }
+
     /// Waits until everything is consumed and committed, and shown exactly as it was produced; where it is not, what differs.
     pub async fn comes_to_the_model(&mut self, within: Duration) -> Vec<Finding> {
         self.stage.traffic.flush();

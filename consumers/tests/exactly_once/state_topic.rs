@@ -12,6 +12,16 @@ use crate::stage::{PARTITIONS, Stage};
 /// Within which a member notices that a topic is another of the same name.
 const NOTICED: Duration = Duration::from_secs(90);
 
+/// A group that has a state of all partitions, and no members any more.
+async fn left_with_a_state(stage: &Arc<Stage>) -> Group {
+    let mut group = Group::new(stage, "g").await;
+    stage.traffic.burst(300);
+    group.join("a");
+    group.is_exact().await;
+    group.leave(0).await;
+    group
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_topic_that_is_made_anew_gets_all_that_is_in_memory() {
     let stage = Arc::new(Stage::new("state-anew").await);
@@ -22,6 +32,11 @@ async fn a_state_topic_that_is_made_anew_gets_all_that_is_in_memory() {
     assert!(
         group.shows_all(Duration::from_secs(30)).await.is_some(),
         "not all is shown"
+    );
+    // A partition that moves while there is no state topic begins anew.
+    assert!(
+        group.each_shows(Duration::from_secs(30)).await,
+        "a member has no partition"
     );
     let state = group.state_topic();
     stage.delete(&state).await;
@@ -45,11 +60,7 @@ async fn a_state_topic_that_is_made_anew_gets_all_that_is_in_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_that_is_lost_is_told_and_begun_anew() {
     let stage = Arc::new(Stage::new("state-lost").await);
-    let mut group = Group::new(&stage, "g").await;
-    stage.traffic.burst(300);
-    group.join("a");
-    group.is_exact().await;
-    group.leave(0).await;
+    let mut group = left_with_a_state(&stage).await;
     let state = group.state_topic();
     stage.delete(&state).await;
     stage.create_state(&state, PARTITIONS).await;
@@ -82,11 +93,7 @@ async fn a_state_that_is_lost_is_told_and_begun_anew() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_partition_with_a_state_of_a_newer_format_is_left_alone_and_others_go_on() {
     let stage = Arc::new(Stage::new("state-newer").await);
-    let mut group = Group::new(&stage, "g").await;
-    stage.traffic.burst(300);
-    group.join("a");
-    group.is_exact().await;
-    group.leave(0).await;
+    let mut group = left_with_a_state(&stage).await;
     let state = group.state_topic();
     let records = stage.records(&state).await;
     let record = records
