@@ -29,6 +29,20 @@ macro_rules! fields {
                     _ => None,
                 }
             }
+
+            /// Whether something is there still. Without branches, as mostly there is not.
+            #[inline]
+            fn has_left(&self) -> bool {
+                false $(| self.$field.is_some())*
+            }
+
+            /// Takes out what is there still.
+            #[cold]
+            fn take_left(&mut self, mut each: impl FnMut(&'static [u8], Raw<'a>)) {
+                $(if let Some(value) = self.$field.take() {
+                    each($name, value);
+                })*
+            }
         }
     };
 }
@@ -68,30 +82,36 @@ impl<'a> Fields<'a> {
     }
 
     /// Tells by the fields which kind of event it is, and checks them.
-    pub fn into_event(mut self) -> Result<Event<'a>, EventError> {
+    pub fn event(&mut self) -> Result<Event<'a>, EventError> {
         // Whole signatures first, then the field that names a kind most clearly, so that an error is about that kind.
         let metric = self.name.is_some() && self.kind.is_some() && self.value.is_some();
         let log = self.level.is_some() && self.message.is_some();
-        let body = if metric {
-            Body::Metric(self.metric()?)
-        } else if log {
-            Body::Log(self.log()?)
-        } else if self.status.is_some() {
+        let lone_level = self.level.is_some() || self.message.is_some();
+        let half = self.kind.is_some() || (self.name.is_some() && self.value.is_some());
+        // Each kind is made in one place only, so that an event, which is large, can be made where it stays.
+        let rest = !metric && !log;
+        let health = rest && self.status.is_some();
+        let business = rest && !health && self.event_type.is_some();
+        let body = if health {
             Body::Health(self.health()?)
-        } else if self.event_type.is_some() {
+        } else if business {
             Body::Business(self.business()?)
-        } else if self.kind.is_some() || (self.name.is_some() && self.value.is_some()) {
+        } else if metric || !log && half {
             Body::Metric(self.metric()?)
-        } else if self.level.is_some() || self.message.is_some() {
+        } else if log || lone_level {
             Body::Log(self.log()?)
         } else {
             return Err(EventError::UnknownKind);
         };
         let kind = body.kind();
         let ts = self.ts.take().ok_or(missing(kind, "ts"))?;
-        let ts = Time::from_json(ts).ok_or_else(|| {
-            EventError::invalid("ts", "RFC 3339 or milliseconds since the epoch", ts.json)
-        })?;
+        // What is looked for by its text has a use for one whose time is wrong, a value at an unknown time is of none.
+        let keeps = matches!(body, Body::Log(_) | Body::Business(_));
+        let ts = Time::from_json(ts)
+            .filter(|ts| keeps || !ts.is_out_of_range())
+            .ok_or_else(|| {
+                EventError::invalid("ts", "RFC 3339 or milliseconds since the epoch", ts.json)
+            })?;
         let service = text(self.service.take(), "service")?.ok_or(missing(kind, "service"))?;
         if service.is_empty() {
             return Err(EventError::invalid("service", "a name", "\"\""));
@@ -99,8 +119,11 @@ impl<'a> Fields<'a> {
         let instance = text(self.instance.take(), "instance")?;
         let id = text(self.id.take(), "id")?;
         let mut extra = std::mem::take(&mut self.extra);
-        for (name, left) in self.left(&body) {
-            extra.push((Cow::Borrowed(name), RawJson::checked(left.json)));
+        // Known names of another kind's fields: for this event they are fields like any other. Only metrics have nowhere to put them.
+        if !matches!(body, Body::Metric(_)) && self.has_left() {
+            self.take_left(|name, value| {
+                extra.push((String::from_utf8_lossy(name), RawJson::checked(value.json)));
+            });
         }
         Ok(Event {
             ts,
@@ -112,6 +135,7 @@ impl<'a> Fields<'a> {
         })
     }
 
+    #[inline(always)]
     fn metric(&mut self) -> Result<Metric<'a>, EventError> {
         let required = |field| missing("metric", field);
         let name = text(self.name.take(), "name")?.ok_or(required("name"))?;
@@ -150,15 +174,16 @@ impl<'a> Fields<'a> {
         })
     }
 
+    #[inline(always)]
     fn log(&mut self) -> Result<Log<'a>, EventError> {
         let required = |field| missing("log", field);
         let error = match self.error.take() {
-            Some(error) => Some(error_info(error)?),
+            Some(error) => Some(error_info(error, &mut self.extra)?),
             None => None,
         };
         Ok(Log {
             level: text(self.level.take(), "level")?.ok_or(required("level"))?,
-            message: text(self.message.take(), "message")?.ok_or(required("message"))?,
+            message: prose(self.message.take(), "message")?.ok_or(required("message"))?,
             logger: text(self.logger.take(), "logger")?,
             trace_id: text(self.trace_id.take(), "trace_id")?,
             span_id: text(self.span_id.take(), "span_id")?,
@@ -192,30 +217,6 @@ impl<'a> Fields<'a> {
             payload: self.payload.take().map(|p| RawJson::checked(p.json)),
         })
     }
-
-    /// Known names of another kind's fields: for this event they are fields like any other.
-    fn left(&mut self, body: &Body<'_>) -> Vec<(&'static str, Raw<'a>)> {
-        // Metrics and health events have nowhere to put them, so they are not looked for.
-        if !matches!(body, Body::Log(_)) {
-            return Vec::new();
-        }
-        [
-            ("name", self.name.take()),
-            ("kind", self.kind.take()),
-            ("value", self.value.take()),
-            ("op", self.op.take()),
-            ("labels", self.labels.take()),
-            ("unit", self.unit.take()),
-            ("status", self.status.take()),
-            ("checks", self.checks.take()),
-            ("latency_ms", self.latency_ms.take()),
-            ("type", self.event_type.take()),
-            ("payload", self.payload.take()),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| value.map(|value| (name, value)))
-        .collect()
-    }
 }
 
 fn missing(kind: &'static str, field: &'static str) -> EventError {
@@ -228,6 +229,18 @@ fn text<'a>(value: Option<Raw<'a>>, field: &str) -> Result<Option<Text<'a>>, Eve
         return Ok(None);
     };
     match Text::from_json(value) {
+        None => Err(EventError::invalid(field, "a string", value.json)),
+        text => Ok(text),
+    }
+}
+
+/// As [`text`], for what people read and nothing is told apart by.
+#[inline]
+fn prose<'a>(value: Option<Raw<'a>>, field: &str) -> Result<Option<Text<'a>>, EventError> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    match Text::from_json_lossy(value) {
         None => Err(EventError::invalid(field, "a string", value.json)),
         text => Ok(text),
     }
@@ -296,10 +309,14 @@ fn object<'a>(
         .ok_or_else(wrong)
 }
 
-fn error_info(value: Raw<'_>) -> Result<ErrorInfo<'_>, EventError> {
+/// Reads a log's error; what else it has than what an error has goes to `extra`.
+fn error_info<'a>(
+    value: Raw<'a>,
+    extra: &mut Vec<(Cow<'a, str>, RawJson<'a>)>,
+) -> Result<ErrorInfo<'a>, EventError> {
     let mut info = ErrorInfo::default();
     // Many loggers have only a text for the error: it is the message.
-    if let Some(message) = Text::from_json(value) {
+    if let Some(message) = Text::from_json_lossy(value) {
         info.message = Some(message);
         return Ok(info);
     }
@@ -309,9 +326,9 @@ fn error_info(value: Raw<'_>) -> Result<ErrorInfo<'_>, EventError> {
         }
         match name.as_ref() {
             "type" => info.r#type = text(Some(value), "error.type")?,
-            "message" => info.message = text(Some(value), "error.message")?,
-            "stack_trace" => info.stack_trace = text(Some(value), "error.stack_trace")?,
-            _ => {}
+            "message" => info.message = prose(Some(value), "error.message")?,
+            "stack_trace" => info.stack_trace = prose(Some(value), "error.stack_trace")?,
+            _ => extra.push((format!("error.{name}").into(), RawJson::checked(value.json))),
         }
     }
     Ok(info)

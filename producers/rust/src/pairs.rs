@@ -143,6 +143,7 @@ pub(crate) struct Members<'a> {
 impl<'a> Iterator for Members<'a> {
     type Item = (Raw<'a>, Raw<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if !self.more {
             return None;
@@ -154,6 +155,7 @@ impl<'a> Iterator for Members<'a> {
 }
 
 /// The name of a member; `None` when it has half of a surrogate pair.
+#[inline]
 pub(crate) fn decode_name(name: Raw<'_>) -> Option<Cow<'_, str>> {
     Text::from_json(name).map(Text::into_cow)
 }

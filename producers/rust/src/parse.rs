@@ -14,7 +14,11 @@ use crate::{Event, EventError};
 /// # Errors
 /// When the value as a whole is not JSON text.
 pub fn parse(value: &[u8]) -> Result<Elements<'_>, EventError> {
-    let text = std::str::from_utf8(value).map_err(|e| EventError::NotUtf8(e.valid_up_to()))?;
+    let text = match simdutf8::basic::from_utf8(value) {
+        Ok(text) => text,
+        // Tells the place.
+        Err(_) => std::str::from_utf8(value).map_err(|e| EventError::NotUtf8(e.valid_up_to()))?,
+    };
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     if !text.starts_with('[') {
         return Ok(Elements(Inner::One(Some(text))));
@@ -136,7 +140,7 @@ impl<'a> Element<'a> {
                 json,
             )));
         }
-        fields.into_event()
+        fields.event()
     }
 }
 

@@ -116,9 +116,9 @@ fn errors_name_the_field() {
             "`message`: expected a string",
         ),
         (
-            r#"{"level":"info","message":"\ud800","ts":1,"service":"s"}"#,
+            r#"{"level":"\ud800","message":"m","ts":1,"service":"s"}"#,
             "invalid_field",
-            "`message`",
+            "`level`",
         ),
         (
             r#"{"level":"e","message":"m","error":{"type":1},"ts":1,"service":"s"}"#,
@@ -131,7 +131,12 @@ fn errors_name_the_field() {
             "`ts`: expected RFC 3339",
         ),
         (
-            r#"{"level":"i","message":"m","ts":99999999999999999,"service":"s"}"#,
+            r#"{"name":"a","kind":"gauge","value":1,"ts":99999999999999999,"service":"s"}"#,
+            "invalid_field",
+            "`ts`",
+        ),
+        (
+            r#"{"status":"up","ts":-1e300,"service":"s"}"#,
             "invalid_field",
             "`ts`",
         ),
@@ -196,6 +201,21 @@ fn text_and_time_pass_through_as_they_were() {
         ("1714557600123", "1714557600123"),
         ("1714557600123.9", r#""2024-05-01T10:00:00.123Z""#),
         ("1714557600123.0e0", r#""2024-05-01T10:00:00.123Z""#),
+        ("-1", r#""1969-12-31T23:59:59.999Z""#),
+        ("-0", r#""1970-01-01T00:00:00Z""#),
+        (r#""2016-12-31T23:59:60Z""#, r#""2016-12-31T23:59:59Z""#),
+        (
+            r#""2024-05-01T10:00:00+17:59""#,
+            r#""2024-05-01T10:00:00+17:59""#,
+        ),
+        (
+            r#""2024-05-01T10:00:00+18:00""#,
+            r#""2024-04-30T16:00:00Z""#,
+        ),
+        (
+            r#""2024-05-01T10:00:00-00:00""#,
+            r#""2024-05-01T10:00:00Z""#,
+        ),
     ];
     for (ts, want) in cases {
         let json =
@@ -228,6 +248,74 @@ fn unknown_fields_of_a_log_are_kept() {
         panic!("a log")
     };
     assert_eq!(log.fields.iter().next(), Some(("a".into(), "1")));
+}
+
+#[test]
+fn a_log_or_business_event_at_an_impossible_time_is_kept() {
+    for ts in ["1714557600123456", "-1e300", "99999999999999999999"] {
+        for body in [r#""level":"i","message":"m""#, r#""type":"t""#] {
+            let json = format!(r#"{{"ts":{ts},"service":"s",{body}}}"#);
+            let event = one(&json).expect(&json);
+            assert!(event.ts.is_out_of_range());
+            let mut out = Vec::new();
+            event.ts.write_json(&mut out);
+            assert_eq!(String::from_utf8_lossy(&out), ts);
+        }
+    }
+    let json = r#"{"ts":-377705023201000,"service":"s","type":"t"}"#;
+    assert!(
+        one(json).expect(json).ts.is_out_of_range(),
+        "the first there is"
+    );
+    let json = r#"{"ts":253402207199999,"service":"s","type":"t"}"#;
+    assert!(!one(json).expect(json).ts.is_out_of_range());
+}
+
+#[test]
+fn halves_of_surrogate_pairs_do_not_lose_a_log() {
+    let json = r#"{"ts":1,"service":"s","level":"i","message":"\\ud800 \ud800\ud83d\ude00\udcff\"",
+        "error":{"message":"\uDC00","stack_trace":"\n\ud83d\ud83d\ude00"}}"#;
+    let Body::Log(log) = one(json).expect(json).body else {
+        panic!("a log")
+    };
+    assert_eq!(log.message.as_str(), "\\ud800 \u{fffd}😀\u{fffd}\"");
+    let error = log.error.expect("an error");
+    assert_eq!(error.message, Some("\u{fffd}".into()));
+    assert_eq!(error.stack_trace, Some("\n\u{fffd}😀".into()));
+}
+
+#[test]
+fn nothing_is_lost_that_a_log_or_a_business_event_has_no_field_for() {
+    let cases = [
+        (
+            r#""level":"i","message":"m","help":1,"error":{"code":7,"cause":{"a":1},"type":"E"}"#,
+            vec![
+                ("error.code", "7"),
+                ("error.cause", r#"{"a":1}"#),
+                ("help", "1"),
+            ],
+        ),
+        (
+            r#""type":"t","x":1,"message":"m","trace_id":"a","fields":{}"#,
+            vec![
+                ("x", "1"),
+                ("message", "\"m\""),
+                ("trace_id", "\"a\""),
+                ("fields", "{}"),
+            ],
+        ),
+        (r#""status":"up","error":"e""#, vec![("error", "\"e\"")]),
+    ];
+    for (body, want) in cases {
+        let json = format!(r#"{{"ts":1,"service":"s",{body}}}"#);
+        let event = one(&json).expect(&json);
+        let extra: Vec<_> = event
+            .extra
+            .iter()
+            .map(|(k, v)| (k.as_ref(), v.get()))
+            .collect();
+        assert_eq!(extra, want, "{json}");
+    }
 }
 
 #[test]

@@ -29,6 +29,17 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// As [`Text::from_json`]; half of a surrogate pair, which a file's name decoded by Python can have, is U+FFFD instead.
+    pub(crate) fn from_json_lossy(value: Raw<'a>) -> Option<Self> {
+        match Self::from_json(value) {
+            None if value.is_string() => {
+                let whole = without_halves(value.json);
+                serde_json::from_str(&whole).ok().map(String::into)
+            }
+            text => text,
+        }
+    }
+
     fn from_escaped(json: &'a str) -> Option<Self> {
         // All of a string has been checked but the pairing of surrogates.
         let surrogates = json.contains("\\ud") || json.contains("\\uD");
@@ -74,12 +85,37 @@ impl<'a> Text<'a> {
     }
 
     /// Appends the string as JSON, quotes included.
+    #[inline]
     pub fn write_json(&self, out: &mut Vec<u8>) {
         match &self.0 {
             Repr::Quoted(json) | Repr::Escaped(json) => out.extend_from_slice(json.as_bytes()),
             Repr::Plain(text) => crate::json::write_str(out, text),
         }
     }
+}
+
+/// A JSON string with U+FFFD for each half of a surrogate pair.
+#[cold]
+fn without_halves(json: &str) -> String {
+    let mut whole = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        let (plain, escape) = rest.split_at(at);
+        whole.push_str(plain);
+        let unit = |at: usize| {
+            let digits = escape.get(at..at + 6)?.strip_prefix("\\u")?;
+            u16::from_str_radix(digits, 16).ok()
+        };
+        let (escape, length) = match (unit(0), unit(6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (&escape[..12], 12),
+            (Some(0xd800..=0xdfff), _) => ("\\ufffd", 6),
+            // Behind a backslash, the escaped one may be another.
+            _ => (&escape[..2], 2),
+        };
+        whole.push_str(escape);
+        rest = &rest[at + length..];
+    }
+    whole + rest
 }
 
 fn inner(json: &str) -> &str {

@@ -24,6 +24,13 @@ impl<'a> Time<'a> {
         self.at
     }
 
+    /// Whether it was a number that is no time between the years -9999 and 9999, as one of microseconds mostly is. The moment is then
+    /// the nearest that there is.
+    pub fn is_out_of_range(&self) -> bool {
+        self.at == Timestamp::MIN || self.at == Timestamp::MAX
+    }
+
+    /// Takes a JSON value if it is RFC 3339 or a number.
     pub(crate) fn from_json(value: Raw<'a>) -> Option<Self> {
         let json = value.json;
         if let Some(at) = value.plain().and_then(utc) {
@@ -36,17 +43,28 @@ impl<'a> Time<'a> {
             let json = is_strict(&text).then_some(json);
             return Some(Time { at, json });
         }
-        if let Ok(millis) = json.parse::<i64>() {
-            let at = Timestamp::from_millisecond(millis).ok()?;
+        let whole = json.parse::<i64>();
+        let millis = match whole {
+            Ok(millis) => millis,
+            // What is too large becomes the largest that there is.
+            Err(_) => json.parse::<f64>().ok()?.floor() as i64,
+        };
+        let Ok(at) = Timestamp::from_millisecond(millis) else {
+            let at = match millis < 0 {
+                true => Timestamp::MIN,
+                false => Timestamp::MAX,
+            };
             let json = Some(json);
             return Some(Time { at, json });
-        }
-        let millis = json.parse::<f64>().ok().filter(|m| m.abs() < 1e15)?;
-        let at = Timestamp::from_millisecond(millis.floor() as i64).ok()?;
-        Some(Time { at, json: None })
+        };
+        // A negative number is not a time to every reader.
+        let plain = whole.is_ok() && !json.starts_with('-');
+        let json = plain.then_some(json);
+        Some(Time { at, json })
     }
 
-    /// Appends the time as JSON: an RFC 3339 string, or a number of milliseconds if it came as one.
+    /// Appends the time as JSON: an RFC 3339 string, or a number of milliseconds if it came as one. One that is out of range is
+    /// appended as it came.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         match self.json {
             Some(json) => out.extend_from_slice(json.as_bytes()),
@@ -110,18 +128,22 @@ fn number(digits: &[u8]) -> Option<i32> {
     Some(number)
 }
 
-/// The plainest form of RFC 3339: jiff also takes a space for the `T`, commas, and a time zone's name at the end.
+/// The plainest form of RFC 3339: jiff also takes a space for the `T`, commas, leap seconds, and a time zone's name at the end. Java,
+/// which Elasticsearch is written in, has no offset of more than 18 hours.
 fn is_strict(text: &str) -> bool {
     let bytes = text.as_bytes();
     let zone = match bytes {
         [.., b'Z'] => 1,
-        [.., b'+' | b'-', _, _, b':', _, _] => 6,
+        [.., b'-', b'0', b'0', b':', b'0', b'0'] => return false,
+        [.., b'+' | b'-', b'0', _, b':', _, _] => 6,
+        [.., b'+' | b'-', b'1', b'0'..=b'7', b':', _, _] => 6,
         _ => return false,
     };
     let plain = |b: &u8| b.is_ascii_digit() || matches!(b, b':' | b'.' | b'-' | b'T');
     bytes.len() >= 19 + zone
         && bytes.len() <= 29 + zone
         && bytes[10] == b'T'
+        && bytes[17..19] != *b"60"
         && bytes[..bytes.len() - zone].iter().all(plain)
 }
 

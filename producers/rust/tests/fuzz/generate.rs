@@ -8,7 +8,7 @@ use proptest::sample::select;
 fn string() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         6 => "[a-z ./{}:,-]{0,20}",
-        1 => select(vec!["\\n", "\\\"", "\\\\", "\\/", "\\u00e9", "\\ud83d\\ude00", "ü", "😀", "\u{7f}", "\u{80}"])
+        1 => select(vec!["\\n", "\\\"", "\\\\", "\\/", "\\u00e9", "\\ud83d\\ude00", "\\udcff", "ü", "😀", "\u{7f}", "\u{80}"])
             .prop_map(str::to_owned),
     ];
     vec(part, 0..4).prop_map(|parts| parts.concat())
@@ -77,6 +77,13 @@ pub fn event() -> impl Strategy<Value = String> {
         ("instance", text().boxed()),
         ("id", text().boxed()),
     ]);
+    let error = fields(vec![
+        ("type", text().boxed()),
+        ("message", text().boxed()),
+        ("code", json().boxed()),
+        ("stack_trace", text().boxed()),
+    ])
+    .prop_map(|members| object(&members));
     let body = prop_oneof![
         fields(vec![
             ("name", text().boxed()),
@@ -104,7 +111,10 @@ pub fn event() -> impl Strategy<Value = String> {
         fields(vec![
             ("level", text().boxed()),
             ("message", text().boxed()),
-            ("error", prop_oneof![text(), pairs()].boxed()),
+            ("logger", text().boxed()),
+            ("trace_id", text().boxed()),
+            ("span_id", text().boxed()),
+            ("error", prop_oneof![text(), pairs(), error].boxed()),
             ("fields", pairs().boxed()),
         ]),
         fields(vec![
