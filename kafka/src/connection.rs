@@ -158,7 +158,10 @@ impl Connection {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("isolation.level", "read_committed")
-            .set("queued.max.messages.kbytes", "16384")
+            .set("queued.max.messages.kbytes", "8192")
+            // One answer comes on top of what is queued, and takes several times as much when it is unpacked.
+            .set("fetch.max.bytes", "4194304")
+            .set("fetch.message.max.bytes", "262144")
             // A queue that was full is looked at again soon: the default of a second would leave the reader idle for most of it.
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.wait.max.ms", "100");
