@@ -1,141 +1,118 @@
-//! How what is done gets committed: the offsets alone, or in one transaction with state and dead letters.
+//! How what is done gets committed: offsets alone, or in one transaction with the dead letters that they pass and, for a sink
+//! that has some, the state as of them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::Statistics;
 
-use super::dead_letters::DeadLetters;
 use super::lease::Renewal;
-use super::letter::Letter;
-use super::record::{Assignment, Origin};
+use super::letter::{Letter, trouble};
+use super::record::Assignment;
 use super::restore::Restorer;
-use super::transactions::Transactions;
-use crate::stats::Stats;
+use super::transactions::{Failure, Transactions};
 
-/// Beside the bytes themselves a letter takes headers, its error and bookkeeping.
-const LETTER_OVERHEAD: usize = 1024;
 /// A commit that takes longer is stuck.
 const STUCK: Duration = Duration::from_secs(120);
 
-/// How what is done gets committed.
-pub(crate) enum Commits {
-    /// The offsets alone, by the consumer itself. Dead letters are written first, and acknowledged.
-    Offsets(DeadLetters),
-    /// Everything together.
-    Exact(Box<Exact>),
-}
-
-/// Offsets, state and dead letters in one transaction.
-pub(crate) struct Exact {
+/// What commits, and what is under way.
+pub(crate) struct Commits {
     pub(super) transactions: Transactions,
-    pub(super) restorer: Restorer,
-    /// Of the lease of what is shown.
-    pub(super) renewal: Renewal,
-    pub(super) state_topic: String,
+    /// Of a sink that keeps its state in Kafka.
+    pub(super) kept: Option<Kept>,
     pub(super) letters_topic: Arc<str>,
-    /// The state topic's id, once it is known: one made anew has another.
-    pub(super) state_topic_id: Option<String>,
-    /// What is to be written with the offsets above it.
-    pub(super) letters: Vec<Arc<Letter>>,
-    /// Until then partitions that have letters are not committed.
-    pub(super) letters_wait: Option<Instant>,
+    pub(super) transactional_id: String,
     pub(super) under_way: Option<UnderWay>,
+    /// Commits of offsets alone whose outcome is not known.
+    pub(super) plain_under_way: usize,
+    /// Until then partitions whose letters may be what cannot be written are not tried again.
+    pub(super) suspects_wait: Option<Instant>,
+    /// The sink's state says that letters cannot be written.
+    pub(super) troubled: bool,
     pub(super) failing: bool,
     pub(super) logged: Option<Instant>,
-    /// Commits in a row that came too late for the generation.
+    /// Transactions in a row that came too late for the generation.
     pub(super) fenced: u32,
 }
 
-/// A batch whose outcome is not known.
+/// State that is kept in Kafka.
+pub(super) struct Kept {
+    pub restorer: Restorer,
+    /// Of the lease of what is shown.
+    pub renewal: Renewal,
+    pub topic: String,
+    /// The state topic's id, once it is known: one made anew has another.
+    pub topic_id: Option<String>,
+}
+
+/// A transaction whose outcome is not known.
 pub(super) struct UnderWay {
-    pub letters: Vec<Arc<Letter>>,
+    pub parts: Vec<Part>,
     pub began: Instant,
 }
 
-/// What became of an event that cannot be taken.
-pub(super) struct Rejected {
-    /// What it occupies until it is written.
-    pub bytes: usize,
-    /// Its record is not done before that is acknowledged.
-    pub acknowledged_later: bool,
+/// What of a partition is in a transaction.
+pub(super) struct Part {
+    pub assignment: Arc<Assignment>,
+    pub letters: Vec<Arc<Letter>>,
 }
 
 impl Commits {
-    pub(super) fn exact(
+    pub(super) fn new(
         transactions: Transactions,
-        restorer: Restorer,
-        renewal: Renewal,
-        state_topic: String,
+        transactional_id: String,
         letters_topic: Arc<str>,
+        kept: Option<Kept>,
     ) -> Self {
-        Self::Exact(Box::new(Exact {
+        Self {
             transactions,
-            restorer,
-            renewal,
-            state_topic,
+            kept,
             letters_topic,
-            state_topic_id: None,
-            letters: Vec::new(),
-            letters_wait: None,
+            transactional_id,
             under_way: None,
+            plain_under_way: 0,
+            suspects_wait: None,
+            troubled: false,
             failing: false,
             logged: None,
             fenced: 0,
-        }))
+        }
     }
 
-    pub(super) fn is_exact(&self) -> bool {
-        matches!(self, Commits::Exact(_))
+    /// The sink's state is kept in Kafka, and every commit is a transaction.
+    pub(super) fn keeps_state(&self) -> bool {
+        self.kept.is_some()
     }
 
     pub(super) fn restorer(&self) -> Option<&Restorer> {
-        match self {
-            Commits::Offsets(_) => None,
-            Commits::Exact(exact) => Some(&exact.restorer),
-        }
+        self.kept.as_ref().map(|kept| &kept.restorer)
     }
 
     pub(super) fn state_topic(&self) -> Option<String> {
-        match self {
-            Commits::Offsets(_) => None,
-            Commits::Exact(exact) => Some(exact.state_topic.clone()),
-        }
-    }
-
-    /// Timed work; called many times a second.
-    pub(super) fn tick(&self, now: Instant) {
-        if let Commits::Offsets(dead_letters) = self {
-            dead_letters.tick(now);
-        }
+        self.kept.as_ref().map(|kept| kept.topic.clone())
     }
 
     /// librdkafka tells how it gets on with the brokers.
     pub(super) fn heard(&mut self, statistics: &Statistics) {
-        if let Commits::Exact(exact) = self {
-            exact.renewal.observe(statistics);
+        if let Some(kept) = &mut self.kept {
+            kept.renewal.observe(statistics);
         }
     }
 
     /// Progress waits for Kafka to take what is written.
     pub(super) fn is_waiting(&self) -> bool {
-        match self {
-            Commits::Offsets(dead_letters) => dead_letters.pending() > 0,
-            Commits::Exact(exact) => exact.failing,
-        }
+        self.failing || self.troubled || self.transactions.is_deciding()
     }
 
     /// A commit that does not end.
     pub(super) fn stuck(&self) -> Option<String> {
-        let Commits::Exact(exact) = self else {
-            return None;
-        };
-        let took = exact.under_way.as_ref()?.began.elapsed();
-        (took > STUCK).then(|| format!("a commit has not ended for {} s", took.as_secs()))
+        let took = self.under_way.as_ref()?.began.elapsed();
+        let stuck = took > STUCK && !self.transactions.is_deciding();
+        stuck.then(|| format!("a commit has not ended for {} s", took.as_secs()))
     }
 
     pub(super) fn is_under_way(&self) -> bool {
-        matches!(self, Commits::Exact(exact) if exact.under_way.is_some())
+        self.under_way.is_some()
     }
 
     pub(super) fn forget(&self, assignment: &Assignment) {
@@ -144,47 +121,20 @@ impl Commits {
         }
     }
 
-    /// Writes an event that cannot be taken to the dead-letter topic.
-    pub(super) fn reject(
-        &mut self,
-        origin: &Origin<'_>,
-        reason: &'static str,
-        error: String,
-        stats: &Stats,
-    ) -> Rejected {
-        let of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        let bytes = of(origin.bytes) + of(origin.key) + LETTER_OVERHEAD;
-        let original = origin.to_original();
-        match self {
-            Commits::Offsets(dead_letters) => {
-                dead_letters.send(original, reason, error, bytes);
-            }
-            Commits::Exact(exact) => {
-                stats.dead_letters_pending.inc();
-                let letter = Letter::new(original, reason, error, bytes);
-                exact.letters.push(Arc::new(letter));
-            }
-        }
-        Rejected {
-            bytes,
-            acknowledged_later: matches!(self, Commits::Offsets(_)),
-        }
+    /// Whether letters are why a transaction failed.
+    pub(super) fn is_of_letters(&self, failure: &Failure) -> bool {
+        !self.keeps_state() || failure.topic.as_deref() == Some(&*self.letters_topic)
     }
 
-    /// Forgets the letters of partitions that have left: their next owner writes them. Returns what they occupied.
-    pub(super) fn drop_letters(&mut self, stats: &Stats) -> usize {
-        let Commits::Exact(exact) = self else {
-            return 0;
-        };
-        let mut bytes = 0;
-        exact.letters.retain(|letter| {
-            let stays = !letter.original.assignment.is_revoked();
-            if !stays {
-                bytes += letter.bytes;
-                stats.dead_letters_pending.dec();
-            }
-            stays
-        });
-        bytes
+    /// Why a transaction failed, for people.
+    pub(super) fn why(&self, failure: &Failure) -> String {
+        let error = &failure.error;
+        match &self.kept {
+            Some(kept) if !self.is_of_letters(failure) => format!(
+                "the series are not written to the state topic {}, new ones are not shown: {error}",
+                kept.topic
+            ),
+            _ => trouble(&self.letters_topic, &self.transactional_id, error),
+        }
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use bt_events::EventError;
@@ -14,14 +14,16 @@ use super::committing::When;
 use super::context::KafkaConsumer;
 use super::held::Held;
 use super::joining::Joining;
+use super::letter::Letter;
 use super::owned::{Owned, Partitions, list};
 use super::poll::{Parts, PipelineError, Settings};
-use super::record::{Ack, Origin};
+use super::pressure::Limits;
+use super::record::{Ack, Ended, Origin};
 use super::rejects::Rejects;
 use super::stall::StallDetector;
 use super::topic_watch::TopicWatch;
 use crate::config::StartFrom;
-use crate::sink::{Sink, Taken};
+use crate::sink::{self, Sink, Taken};
 use crate::sink_state::SinkState;
 use crate::stats::{Health, Stats};
 
@@ -43,7 +45,10 @@ pub(super) struct Core {
     pub all_partitions: usize,
     pub generation: u64,
     pub start_from: StartFrom,
+    /// Of the consumer group.
+    pub session_timeout: Duration,
     pub topics: Vec<String>,
+    pub group_id: String,
     pub admin: Admin,
     pub runtime: tokio::runtime::Handle,
     pub stats: Arc<Stats>,
@@ -53,7 +58,7 @@ pub(super) struct Core {
     acks: Receiver<Ack>,
     taken: IntCounter,
     pub(super) in_flight: usize,
-    max_in_flight: usize,
+    limits: Limits,
     /// Over the limit, until half of it is free again.
     full: bool,
     pub(super) stall: StallDetector,
@@ -90,10 +95,12 @@ impl Core {
             sink_state: parts.sink_state,
             commits: parts.commits,
             topics: settings.topics.clone(),
+            group_id: settings.group_id.clone(),
             acks: parts.acks,
             in_flight: 0,
-            max_in_flight: settings.max_in_flight,
+            limits: settings.limits,
             start_from: settings.start_from,
+            session_timeout: settings.session_timeout,
             full: false,
             stall: StallDetector::default(),
             next_tick: now,
@@ -121,9 +128,6 @@ impl Core {
             self.rejoin = true;
             return;
         }
-        if owned.start_unknown {
-            owned.start.get_or_insert(offset);
-        }
         let value = message.payload();
         let timestamp = message.timestamp().to_millis();
         owned.read_at = timestamp;
@@ -132,6 +136,8 @@ impl Core {
         let Owned {
             assignment,
             watermark,
+            outbox,
+            in_flight,
             ..
         } = owned;
         let whole = Origin {
@@ -145,63 +151,38 @@ impl Core {
         let elements = value
             .ok_or(EventError::NullValue)
             .and_then(bt_events::parse);
-        let mut rejects = Rejects {
-            commits: &mut self.commits,
-            stats: &self.stats,
-            watermark,
-            whole,
-            letters: 0,
-            bytes: 0,
-        };
-        match elements {
-            Err(error) => {
-                self.sink_state.malformed(&error.to_string());
-                rejects.reject(&whole, error.reason(), error.to_string());
-            }
-            Ok(elements) => {
-                for element in elements {
-                    let bytes = match element.place() {
-                        Some(_) => Some(element.json().as_bytes()),
-                        None => value,
-                    };
-                    let origin = Origin {
-                        place: element.place(),
-                        bytes,
-                        ..whole
-                    };
-                    let taken = match element.event() {
-                        Ok(event) => self.sink.event(&event, &origin),
-                        Err(error) => {
-                            self.sink_state.malformed(&error.to_string());
-                            rejects.reject(&origin, error.reason(), error.to_string());
-                            continue;
-                        }
-                    };
-                    match taken {
-                        Taken::Done => {
-                            self.taken.inc();
-                            self.sink_state.taken(1);
-                        }
-                        Taken::Later { bytes } => {
-                            rejects.watermark.add(offset);
-                            rejects.bytes += bytes;
-                            self.taken.inc();
-                        }
-                        Taken::Dropped { reason } => {
-                            self.sink_state.dropped();
-                            self.stats
-                                .events
-                                .with_label_values(&["dropped", reason])
-                                .inc();
-                        }
-                        Taken::Rejected(why) => {
-                            self.sink_state.rejected(&why.message);
-                            rejects.reject(&origin, why.reason, why.message);
-                        }
-                    }
+        let mut rejects = Rejects::new(outbox, &self.stats, whole);
+        sink::give(
+            &mut *self.sink,
+            elements,
+            &whole,
+            |taken, origin| match taken {
+                Taken::Done => {
+                    self.taken.inc();
+                    self.sink_state.taken(1);
                 }
-            }
-        }
+                Taken::Later { bytes } => {
+                    watermark.add(offset);
+                    rejects.bytes += bytes;
+                    self.taken.inc();
+                }
+                Taken::Dropped { reason } => {
+                    self.sink_state.dropped();
+                    let events = &self.stats.events;
+                    events.with_label_values(&["dropped", reason]).inc();
+                }
+                Taken::Rejected(why) => {
+                    self.sink_state.rejected(&why.message);
+                    rejects.reject(origin, why.reason, why.message);
+                }
+                Taken::Malformed(why) => {
+                    self.sink_state.malformed(&why.message);
+                    rejects.reject(origin, why.reason, why.message);
+                }
+            },
+        );
+        rejects.finish();
+        *in_flight += rejects.bytes;
         self.in_flight += rejects.bytes;
         // The record's own part: its events are all known now.
         watermark.done(offset);
@@ -209,7 +190,18 @@ impl Core {
 
     /// More is under way than may be.
     pub fn is_over_the_limit(&self) -> bool {
-        self.in_flight > self.max_in_flight && !self.full
+        // Nearly always the first says it all.
+        self.in_flight > self.limits.all && !self.full && self.is_over()
+    }
+
+    fn is_over(&self) -> bool {
+        self.limits.is_over(self.in_flight, self.held_back())
+    }
+
+    /// What partitions have under way that are held back.
+    fn held_back(&self) -> usize {
+        let held_back = self.partitions.iter().filter(|owned| owned.held_back);
+        held_back.map(|owned| owned.in_flight).sum()
     }
 
     /// What is done after polling: back-pressure, and timed work when its time has come.
@@ -223,14 +215,14 @@ impl Core {
     }
 
     fn relieve(&mut self, consumer: &KafkaConsumer, began: Instant) {
-        while self.in_flight > self.max_in_flight {
+        while self.is_over() {
             if began.elapsed() > RELIEF {
                 self.full = true;
                 self.next_tick = began;
                 return;
             }
-            if self.commits.is_exact() {
-                // What waits for the next commit would wait for ever here.
+            if self.partitions.iter().any(Owned::passes_letters) {
+                // Letters that wait for the next commit would wait for ever here.
                 self.commit(consumer, When::Soon, |_| true);
             }
             self.wait_for_acks(TICK);
@@ -240,27 +232,25 @@ impl Core {
     fn tick(&mut self, consumer: &KafkaConsumer, now: Instant) {
         self.next_tick = now + TICK;
         self.health.beat();
-        while let Ok(ack) = self.acks.try_recv() {
-            self.acknowledge(&ack);
-        }
+        self.take_acks();
         self.committed_meanwhile(Duration::ZERO);
-        self.work(now);
+        self.sink.tick(now);
         self.begin_restored(consumer);
         self.watch_topics(now);
         if !self.health.has_joined() {
             self.joining.look(now, &self.health);
         }
-        if self.in_flight <= self.max_in_flight / 2 {
-            self.full = false;
-        }
+        self.hold_back();
         self.pause_or_resume(consumer);
         if now >= self.next_commit {
             self.next_commit = now + COMMIT_INTERVAL;
             self.commit(consumer, When::Soon, |_| true);
         }
         if now >= self.next_resolve && self.held.iter().any(Held::is_unknown) {
+            let began = Instant::now();
             self.begin_held(consumer);
-            self.next_resolve = Instant::now() + RESOLVE_INTERVAL;
+            // Where the answers take long the others shall have most of the time.
+            self.next_resolve = Instant::now() + RESOLVE_INTERVAL.max(began.elapsed() * 5);
         }
         self.show_caught_up();
         self.health.sink_ready(self.sink.status().ready);
@@ -268,37 +258,59 @@ impl Core {
         self.stats.in_flight.set(self.in_flight as i64);
     }
 
-    fn work(&mut self, now: Instant) {
-        self.sink.tick(now);
-        self.commits.tick(now);
-    }
-
-    /// Waits for acknowledgements while not polling; the sink's and the dead letters' timed work goes on.
+    /// Waits for acknowledgements, of the sink or of a transaction, while not polling; the sink's timed work goes on.
     pub(super) fn wait_for_acks(&mut self, timeout: Duration) {
-        if self.commits.is_under_way() {
-            self.committed_meanwhile(timeout);
-            self.work(Instant::now());
-            self.health.beat();
-            return;
-        }
-        match self.acks.recv_timeout(timeout) {
-            Ok(ack) => {
-                self.acknowledge(&ack);
-                while let Ok(ack) = self.acks.try_recv() {
-                    self.acknowledge(&ack);
-                }
+        if !self.take_acks() {
+            if self.commits.is_under_way() {
+                self.committed_meanwhile(timeout);
+            } else if let Ok(ack) = self.acks.recv_timeout(timeout) {
+                self.acknowledge(ack);
+                self.take_acks();
             }
-            // The sink holds the other end as long as we hold the sink.
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
-        self.work(Instant::now());
+        self.sink.tick(Instant::now());
         self.health.beat();
     }
 
-    fn acknowledge(&mut self, ack: &Ack) {
-        self.in_flight = self.in_flight.saturating_sub(ack.bytes);
-        if let Some(owned) = self.partitions.current(&ack.assignment) {
-            owned.watermark.done(ack.offset);
+    /// Takes the acknowledgements that are there; `false` where none was.
+    fn take_acks(&mut self) -> bool {
+        let mut some = false;
+        while let Ok(ack) = self.acks.try_recv() {
+            self.acknowledge(ack);
+            some = true;
+        }
+        some
+    }
+
+    fn acknowledge(&mut self, ack: Ack) {
+        let Ack {
+            assignment,
+            bytes,
+            ended,
+        } = ack;
+        let Some(owned) = self.partitions.current(&assignment) else {
+            self.in_flight = self.in_flight.saturating_sub(bytes);
+            return;
+        };
+        match ended {
+            // It goes on occupying its bytes until its letter is written.
+            Ended::Refused(refused) => {
+                let offset = refused.original.offset;
+                let letter = Letter::refused(*refused, bytes);
+                let more = letter.bytes - bytes;
+                self.in_flight += more;
+                owned.in_flight += more;
+                self.stats.dead_letters_pending.inc();
+                owned.outbox.add(Arc::new(letter));
+                owned.watermark.done(offset);
+            }
+            Ended::Done(offsets) => {
+                self.in_flight = self.in_flight.saturating_sub(bytes);
+                owned.in_flight = owned.in_flight.saturating_sub(bytes);
+                for offset in offsets {
+                    owned.watermark.done(offset);
+                }
+            }
         }
     }
 
@@ -327,11 +339,24 @@ impl Core {
         }
     }
 
+    /// Finds out which partitions have to wait for the sake of the others, and whether all go on again.
+    fn hold_back(&mut self) {
+        let (limits, total) = (self.limits, self.in_flight);
+        let partitions = self.partitions.iter().count();
+        for owned in self.partitions.iter_mut() {
+            owned.held_back =
+                limits.holds_back(owned.in_flight, total, partitions, owned.held_back);
+        }
+        if limits.is_relieved(total, self.held_back()) {
+            self.full = false;
+        }
+    }
+
     fn pause_or_resume(&mut self, consumer: &KafkaConsumer) {
         let mut changes = [Vec::new(), Vec::new()];
         let mut paused = 0;
         for owned in self.partitions.iter_mut() {
-            let pause = self.full || owned.is_full();
+            let pause = self.full || owned.held_back || owned.is_full();
             paused += i64::from(pause);
             if pause != owned.paused {
                 owned.paused = pause;
@@ -361,6 +386,7 @@ impl Core {
             self.rebalance(consumer, rebalance)?;
         }
         for result in consumer.context().take_commits() {
+            self.commits.plain_under_way = self.commits.plain_under_way.saturating_sub(1);
             self.offsets_committed(result);
         }
         if let Some(statistics) = consumer.context().take_statistics() {

@@ -10,6 +10,7 @@ use super::owned::Owned;
 use super::record::Assignment;
 use super::restore::Restored;
 use super::start::starting_at;
+use super::start::{Begin, name};
 use super::topic_watch::url_safe;
 use crate::sink::Stateful;
 
@@ -17,7 +18,7 @@ use crate::sink::Stateful;
 pub(super) struct Held {
     pub topic: Arc<str>,
     pub partition: i32,
-    /// Known with the topic's id; then the partition is being restored.
+    /// Known with the topic's id; then the partition is being restored, or it is found out where it begins.
     assignment: Option<Arc<Assignment>>,
 }
 
@@ -30,9 +31,15 @@ impl Held {
         }
     }
 
-    /// The topic's id is not known yet.
+    /// The topic's id, or where to begin, is not known yet.
     pub fn is_unknown(&self) -> bool {
         self.assignment.is_none()
+    }
+
+    /// This is its assignment.
+    fn is(&self, assignment: &Assignment) -> bool {
+        let own = self.assignment.as_ref();
+        own.is_some_and(|own| own.generation == assignment.generation)
     }
 
     /// It is not ours any more.
@@ -53,14 +60,23 @@ impl Core {
             restorer.begin(known);
             return;
         }
+        let Begin { all, new } = self.begin(consumer, &known);
+        let begun = |assignment: &Assignment| all.contains_key(&name(assignment));
+        let known: Vec<_> = known.into_iter().filter(|a| begun(a)).collect();
         for assignment in &known {
             self.sink.assigned(assignment);
-            let owned = Owned::new(assignment.clone(), &self.stats);
+            let mut owned = Owned::new(assignment.clone(), &self.stats);
+            owned.start = new.get(&name(assignment)).copied();
+            owned.committed = owned.start;
             self.partitions.insert(owned);
         }
-        self.held.retain(Held::is_unknown);
-        let starts = self.begin(consumer, &known);
-        self.fetch(consumer, &known, &starts);
+        let begun = |held: &Held| known.iter().any(|a| held.is(a));
+        self.held.retain(|held| !begun(held));
+        for held in &mut self.held {
+            // It is tried again.
+            held.assignment = None;
+        }
+        self.fetch(consumer, &known, &all);
     }
 
     /// Begins to consume what is restored.
@@ -91,12 +107,7 @@ impl Core {
                 "restored"
             );
             self.state_topic_is(state_topic_id);
-            let generation = assignment.generation;
-            self.held.retain(|held| {
-                held.assignment
-                    .as_ref()
-                    .is_none_or(|a| a.generation != generation)
-            });
+            self.held.retain(|held| !held.is(&assignment));
             if let Some(stateful) = self.sink.stateful() {
                 stateful.restored(&assignment, series);
             }
@@ -126,6 +137,10 @@ impl Core {
         if let Err(error) = consumer.incremental_assign(&starting_at(&partitions, starts)) {
             tracing::warn!(%error, "the assignment has changed meanwhile");
             self.rejoin = true;
+        }
+        // One that was paused when it was last ours is still paused.
+        if let Err(error) = consumer.resume(&partitions) {
+            tracing::warn!(%error, "cannot resume partitions");
         }
         self.count_partitions();
     }

@@ -3,20 +3,24 @@ use std::sync::Arc;
 use prometheus::IntCounter;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::outbox::Outbox;
 use super::{Assignment, Watermark};
 use crate::stats::Stats;
 
-/// The most records of a partition that may be open, so that one that waits for a dead letter stops by itself.
+/// The most records of a partition that may be open, or read since a letter that cannot be written: it stops by itself.
 const WINDOW: usize = 200_000;
 
 /// A partition that is ours.
 pub(super) struct Owned {
     pub assignment: Arc<Assignment>,
     pub watermark: Watermark,
+    pub outbox: Outbox,
+    /// What of it the sink and the letters have not acknowledged, in bytes.
+    pub in_flight: usize,
+    /// That is more than its share, and the others need room.
+    pub held_back: bool,
     /// Where it begins, if the group had committed nothing before.
     pub start: Option<i64>,
-    /// Whether it had is not known: it begins with its first record.
-    pub start_unknown: bool,
     /// Its series are not shown before it is consumed up to here, where it ended when it was assigned.
     pub hidden_until: Option<i64>,
     /// The last offset given to a commit.
@@ -35,8 +39,10 @@ impl Owned {
             bytes: stats.bytes.with_label_values(&[&assignment.topic]),
             assignment,
             watermark: Watermark::default(),
+            outbox: Outbox::default(),
+            in_flight: 0,
+            held_back: false,
             start: None,
-            start_unknown: false,
             hidden_until: None,
             committed: None,
             paused: false,
@@ -53,9 +59,25 @@ impl Owned {
         self.watermark.committable().or(self.start)
     }
 
+    /// Committing that passes letters that are not written.
+    pub fn passes_letters(&self) -> bool {
+        self.position()
+            .is_some_and(|position| self.outbox.is_passed_by(position))
+    }
+
+    /// What may be committed without writing letters.
+    fn plain_position(&self) -> Option<i64> {
+        let position = self.position()?;
+        Some(self.outbox.first().map_or(position, |f| f.min(position)))
+    }
+
     /// No room for more of this partition's records.
     pub fn is_full(&self) -> bool {
-        self.watermark.open() >= WINDOW
+        let waiting = match (self.outbox.suspect, self.outbox.first()) {
+            (Some(_), Some(first)) => self.watermark.begun_since(first),
+            _ => 0,
+        };
+        self.watermark.open().max(waiting) >= WINDOW
     }
 }
 
@@ -100,8 +122,11 @@ impl Partitions {
 
     /// The partition, if it is still in the assignment that the work was taken under.
     pub fn current(&mut self, assignment: &Assignment) -> Option<&mut Owned> {
-        self.get_mut(&assignment.topic, assignment.partition)
-            .filter(|owned| owned.assignment.generation == assignment.generation)
+        let is = |owned: &Owned| owned.assignment.generation == assignment.generation;
+        if !self.all.get(self.last).is_some_and(is) {
+            self.last = self.all.iter().position(is)?;
+        }
+        self.all.get_mut(self.last)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Owned> {
@@ -112,11 +137,14 @@ impl Partitions {
         self.all.iter_mut()
     }
 
-    /// What is to be committed of the partitions that `which` picks, and remembers it as committed.
+    /// What is to be committed, without writing letters, of the partitions that `which` picks; remembers it as committed.
     pub fn commit_list(&mut self, which: impl Fn(&Owned) -> bool) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         for owned in self.iter_mut().filter(|owned| which(owned)) {
-            let offset = owned.position();
+            if owned.outbox.under_way {
+                continue;
+            }
+            let offset = owned.plain_position();
             if let Some(offset) = offset.filter(|_| offset != owned.committed) {
                 let Assignment {
                     topic, partition, ..

@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::commits::Commits;
 use super::context::{Context, KafkaConsumer};
 use super::core::{Core, TICK};
+use super::pressure::Limits;
 use super::record::Ack;
 use crate::config::StartFrom;
 use crate::sink::Sink;
@@ -32,8 +33,7 @@ pub(crate) struct Settings {
     pub start_from: StartFrom,
     /// Kafka's `session.timeout.ms`.
     pub session_timeout: Duration,
-    /// The most bytes that the sink and the dead letters may have unacknowledged.
-    pub max_in_flight: usize,
+    pub limits: Limits,
 }
 
 /// Why a pipeline cannot run on.
@@ -71,7 +71,7 @@ impl Pipeline {
     /// # Errors
     /// When librdkafka refuses the settings.
     pub fn new(settings: Settings, parts: Parts) -> Result<Self, PipelineError> {
-        let consumer = connect(&settings, parts.commits.is_exact())?;
+        let consumer = connect(&settings, parts.commits.keeps_state())?;
         let admin = Admin::new(&settings.kafka, &format!("{}-admin", settings.client_id))?
             .with_timeout(Duration::from_secs(3));
         Ok(Self {
@@ -115,7 +115,7 @@ impl Pipeline {
                 tracing::warn!("connecting and joining the consumer group anew");
                 self.core.abandon();
                 self.consumer.context().close();
-                self.consumer = connect(&self.settings, self.core.commits.is_exact())?;
+                self.consumer = connect(&self.settings, self.core.commits.keeps_state())?;
                 self.consumer.subscribe(&topics)?;
             }
             busy = if idle { 0 } else { busy.wrapping_add(1) };

@@ -103,8 +103,9 @@ impl Core {
         self.held = held;
         let mut left = Vec::new();
         for (topic, partition) in names {
-            if let Some(owned) = self.partitions.remove(topic, *partition) {
+            if let Some(mut owned) = self.partitions.remove(topic, *partition) {
                 owned.assignment.revoke();
+                self.drop_letters(&owned.outbox.take());
                 left.push(owned.assignment);
             }
             // A pod that does not own a partition knows nothing of its lag.
@@ -112,9 +113,7 @@ impl Core {
             let _ = self.stats.lag.remove_label_values(&labels);
             let _ = self.stats.lag_seconds.remove_label_values(&labels);
         }
-        self.in_flight = self
-            .in_flight
-            .saturating_sub(self.commits.drop_letters(&self.stats));
+        self.look_for_trouble();
         self.sink.revoked(&left);
     }
 
@@ -142,6 +141,8 @@ impl Core {
         let names: Vec<_> = owned.chain(held).collect();
         self.release(&names);
         self.count_partitions();
+        // Nobody hears of their outcome any more.
+        self.commits.plain_under_way = 0;
     }
 }
 

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// One assignment of a partition to this pod. Everything taken from the partition refers to it, so that work left
@@ -13,6 +13,8 @@ pub(crate) struct Assignment {
     /// Grows with each assignment.
     pub generation: u64,
     revoked: AtomicBool,
+    /// Records below may have been sent to the sink before, by a former owner or by us; 0 where none can have been.
+    reread_until: AtomicI64,
 }
 
 impl Assignment {
@@ -23,7 +25,19 @@ impl Assignment {
             partition,
             generation,
             revoked: AtomicBool::new(false),
+            reread_until: AtomicI64::new(0),
         }
+    }
+
+    /// The group had got somewhere before this assignment: records below this offset, the partition's end now, may have
+    /// been sent to the sink already.
+    pub fn reread_until(&self, end: i64) {
+        self.reread_until.store(end, Ordering::Relaxed);
+    }
+
+    /// Whether the record may have been sent to the sink before this assignment.
+    pub fn may_have_been_sent(&self, offset: i64) -> bool {
+        offset < self.reread_until.load(Ordering::Relaxed)
     }
 
     /// The partition is not ours any more: what is not done need not be done.
@@ -74,13 +88,34 @@ pub(crate) struct Original {
     pub bytes: Option<Box<[u8]>>,
 }
 
-/// A part of a record that is finished.
+/// Parts of a partition's records that are finished.
 #[derive(Debug)]
 pub(crate) struct Ack {
     pub assignment: Arc<Assignment>,
-    pub offset: i64,
-    /// As many as [`crate::sink::Taken::Later`] said.
+    /// As many as [`crate::sink::Taken::Later`] said, of all of them.
     pub bytes: usize,
+    pub ended: Ended,
+}
+
+/// How parts of records ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The other side has them. The offset of each one's record.
+    Done(Vec<i64>),
+    /// One cannot be taken after all: a dead letter is to be written.
+    Refused(Box<Refused>),
+}
+
+/// What the sink's other side does not take, ever.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub original: Original,
+    /// A short constant name for counters and headers.
+    pub reason: &'static str,
+    /// The other side's words.
+    pub error: String,
+    /// How often it was sent.
+    pub attempts: u32,
 }
 
 /// Acknowledges to the poll thread from anywhere.
@@ -88,12 +123,22 @@ pub(crate) struct Ack {
 pub(crate) struct Acks(Sender<Ack>);
 
 impl Acks {
-    pub fn done(&self, assignment: &Arc<Assignment>, offset: i64, bytes: usize) {
+    /// Parts of records are finished, one for each offset.
+    pub fn done(&self, assignment: &Arc<Assignment>, offsets: Vec<i64>, bytes: usize) {
         // The receiver is gone only when the process ends, and then nothing is committed any more.
         let _ = self.0.send(Ack {
             assignment: assignment.clone(),
-            offset,
             bytes,
+            ended: Ended::Done(offsets),
+        });
+    }
+
+    /// A part of a record is finished by being refused: it occupies its bytes until its letter is written.
+    pub fn refused(&self, refused: Refused, bytes: usize) {
+        let _ = self.0.send(Ack {
+            assignment: refused.original.assignment.clone(),
+            bytes,
+            ended: Ended::Refused(Box::new(refused)),
         });
     }
 }

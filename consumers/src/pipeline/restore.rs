@@ -3,6 +3,8 @@
 mod plan;
 mod read;
 
+pub(crate) use read::is_final;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -97,6 +97,6 @@ async fn compare(
 }
 
 /// Kafka's ids in the alphabet that its own tools print them in.
-pub(super) fn url_safe(base64: &str) -> String {
+pub(crate) fn url_safe(base64: &str) -> String {
     base64.replace('+', "-").replace('/', "_")
 }

@@ -1,10 +1,12 @@
 //! Commits in transactions: offsets, state and dead letters together, fenced by the group's generation (KIP-447).
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bt_kafka::Connection;
+use bt_kafka::{Admin, Connection};
 use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -56,8 +58,8 @@ fn trim() {
     }
 }
 
-/// What became of a batch: in Kafka, or to be written again. Where that is not known it may be in Kafka all the same. That
-/// harms neither state nor offsets, which are whole values; dead letters are doubled by it.
+/// What became of a batch: in Kafka, or to be written again. State and offsets without letters may be in Kafka all the same, which
+/// does no harm: they are whole values. Of letters it is found out.
 pub(super) type Outcome = Result<(), Failure>;
 
 /// Why a batch is not known to be in Kafka.
@@ -76,17 +78,21 @@ pub(super) struct Failure {
 pub(super) struct Transactions {
     batches: Sender<Batch>,
     outcomes: Receiver<Outcome>,
+    deciding: Arc<AtomicBool>,
 }
 
 /// Who commits, and where to.
 pub(super) struct Settings {
     pub kafka: Connection,
     pub client_id: String,
+    pub group_id: String,
     /// `transactional.id`: the same for a pod and for the one that takes its place under its name, which thereby ends what
     /// the former has left open.
     pub transactional_id: String,
-    pub state_topic: String,
+    /// Of a sink that has state. Without, the producer is made with the first batch: there may never be one.
+    pub state_topic: Option<String>,
     pub letters: Letters,
+    pub runtime: tokio::runtime::Handle,
 }
 
 impl Transactions {
@@ -95,25 +101,39 @@ impl Transactions {
     /// # Errors
     /// When librdkafka refuses the settings, or the system gives no thread.
     pub fn new(settings: Settings) -> KafkaResult<Self> {
-        let producer = settings.producer()?;
+        let producer = match &settings.state_topic {
+            Some(_) => Some(settings.producer()?),
+            None => None,
+        };
         let (batches, incoming) = channel();
         let (outgoing, outcomes) = channel();
+        let deciding = Arc::new(AtomicBool::new(false));
         let mut worker = Worker {
             settings,
-            producer: Some(producer),
+            producer,
             ready: false,
+            deciding: deciding.clone(),
         };
         std::thread::Builder::new()
             .name("commits".into())
             .spawn(move || worker.run(&incoming, &outgoing))
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { batches, outcomes })
+        Ok(Self {
+            batches,
+            outcomes,
+            deciding,
+        })
     }
 
     /// Takes a batch, to be committed when the former ones are.
     pub fn commit(&self, batch: Batch) {
         // The thread is there as long as this is.
         let _ = self.batches.send(batch);
+    }
+
+    /// Kafka has yet to say whether a batch with letters is committed; that takes as long as Kafka is away.
+    pub fn is_deciding(&self) -> bool {
+        self.deciding.load(Ordering::Relaxed)
     }
 
     /// The outcome of the oldest batch, if it is known by then.
@@ -134,12 +154,15 @@ struct Worker {
     producer: Option<ThreadedProducer<Deliveries>>,
     /// The producer has its epoch.
     ready: bool,
+    deciding: Arc<AtomicBool>,
 }
 
 impl Worker {
     fn run(&mut self, batches: &Receiver<Batch>, outcomes: &Sender<Outcome>) {
         // At once, not with the first batch: this ends what a predecessor has left open.
-        if let Err(error) = self.prepare() {
+        if self.producer.is_some()
+            && let Err(error) = self.prepare()
+        {
             tracing::warn!(error = text(&error), "cannot start transactions yet");
         }
         let mut to_trim = false;
@@ -174,7 +197,7 @@ impl Worker {
         }
         let result = producer.init_transactions(CALL_TIMEOUT * 2);
         self.ready = result.is_ok();
-        if is_fatal(&result) {
+        if result.as_ref().is_err_and(is_fatal) {
             self.producer = None;
         }
         result
@@ -192,8 +215,8 @@ impl Worker {
         let Err(error) = result else { return Ok(()) };
         // Whatever it was: it must not stay open. A producer that cannot end its transaction, or one whose commit may yet
         // be decided either way, is given up; the one that takes its place ends what is open.
-        let undecided = in_doubt && is_retriable(&error);
-        let aborted = !undecided && patiently(|| producer.abort_transaction(CALL_TIMEOUT)).is_ok();
+        let unanswered = in_doubt && is_retriable(&error);
+        let aborted = !unanswered && patiently(|| producer.abort_transaction(CALL_TIMEOUT)).is_ok();
         // What Kafka refused says more than that the transaction failed.
         let failure = match producer.context().take() {
             Some((error, topic)) => Failure::new(error, Some(topic)),
@@ -202,7 +225,33 @@ impl Worker {
         if !aborted {
             self.producer = None;
         }
+        if in_doubt && !aborted && !batch.letters.is_empty() && self.is_committed(batch) {
+            return Ok(());
+        }
         Err(failure)
+    }
+
+    /// Whether a batch of ours that has letters is in Kafka after all, however long it takes to find out: they must neither be
+    /// lost nor written twice. The next producer of our name ends the transaction if it is still open.
+    fn is_committed(&mut self, batch: &Batch) -> bool {
+        tracing::warn!(
+            "Kafka has not said whether dead letters are committed; asking until it does"
+        );
+        self.deciding.store(true, Ordering::Relaxed);
+        let committed = loop {
+            let decided = match self.prepare() {
+                Ok(()) => self.settings.is_committed(batch),
+                Err(error) => Err(text(&error)),
+            };
+            match decided {
+                Ok(committed) => break committed,
+                Err(error) => tracing::debug!(error, "not decided yet"),
+            }
+            std::thread::sleep(RETRY);
+        };
+        self.deciding.store(false, Ordering::Relaxed);
+        tracing::info!(committed, "Kafka has decided on the dead letters");
+        committed
     }
 }
 
@@ -248,6 +297,8 @@ impl Settings {
                 "message.timeout.ms",
                 TRANSACTION_TIMEOUT.as_millis().to_string(),
             )
+            // Sooner than that: a topic that is not there is told as such.
+            .set("topic.metadata.propagation.max.ms", "5000")
             .set("linger.ms", "5")
             .set("compression.type", "lz4")
             .set("message.max.bytes", "100000000")
@@ -257,22 +308,67 @@ impl Settings {
     }
 
     fn fill(&self, producer: &ThreadedProducer<Deliveries>, batch: &Batch) -> KafkaResult<()> {
+        let state_topic = self.state_topic.as_deref().unwrap_or_default();
         for (partition, record) in &batch.records {
-            let mut out = BaseRecord::<[u8], [u8]>::to(&self.state_topic)
+            let mut out = BaseRecord::<[u8], [u8]>::to(state_topic)
                 .partition(*partition)
                 .key(&record.key[..]);
             out.payload = record.value.as_deref();
             send(producer, out)?;
         }
         for letter in &batch.letters {
-            let mut record = BaseRecord::to(&self.letters.topic);
-            self.letters.fill(&mut record, letter);
-            send(producer, record)?;
+            send(producer, self.letters.record(letter))?;
         }
         patiently(|| {
             producer.send_offsets_to_transaction(&batch.offsets, &batch.group, CALL_TIMEOUT)
         })
     }
+
+    /// Whether the group has the offsets of a batch, of partitions with letters.
+    fn is_committed(&self, batch: &Batch) -> Result<bool, String> {
+        let mut wanted = BTreeMap::new();
+        let mut assignments = BTreeMap::new();
+        for letter in &batch.letters {
+            let assignment = &letter.original.assignment;
+            let (topic, partition) = (&assignment.topic, assignment.partition);
+            if let Some(element) = batch.offsets.find_partition(topic, partition) {
+                let name = (topic.to_string(), partition);
+                assignments.insert(name.clone(), assignment);
+                wanted.insert(name, element.offset().to_raw());
+            }
+        }
+        let admin = Admin::new(&self.kafka, &format!("{}-decide", self.client_id));
+        let admin = admin.map_err(|error| error.to_string())?;
+        let partitions = wanted.keys().cloned().collect();
+        let committed = admin.stable_committed_offsets(&self.group_id, partitions);
+        let committed = self.runtime.block_on(committed);
+        let committed = committed.map_err(|error| error.to_string())?;
+        decide(wanted.iter().map(|(partition, wanted)| Decided {
+            // Such a partition's offset is of its next owner's making.
+            ours: !assignments[partition].is_revoked(),
+            reached: committed.get(partition) >= wanted.as_ref(),
+        }))
+        .ok_or_else(|| "another has partitions of ours, and which is not known yet".into())
+    }
+}
+
+/// What Kafka says of a partition once a transaction is decided.
+#[derive(Clone, Copy)]
+struct Decided {
+    /// It is not known to be another's.
+    ours: bool,
+    /// The group has the transaction's offset, or a later one: each is above what the group had before.
+    reached: bool,
+}
+
+/// Whether the transaction was committed: it has moved all of its partitions or none. Where they differ, others have some of them,
+/// which is known before long.
+fn decide(partitions: impl Iterator<Item = Decided>) -> Option<bool> {
+    let ours = partitions.filter(|partition| partition.ours);
+    let mut reached = ours.map(|partition| partition.reached);
+    // Where nothing is ours any more, the letters are their next owners' to write.
+    let first = reached.next().unwrap_or(false);
+    reached.all(|other| other == first).then_some(first)
 }
 
 fn send(
@@ -288,7 +384,10 @@ fn send(
                 // The producer's own thread makes room.
                 std::thread::sleep(Duration::from_millis(5));
             }
-            Err((error, _)) => return Err(error),
+            Err((error, record)) => {
+                producer.context().note(&error, record.topic);
+                return Err(error);
+            }
         }
     }
 }
@@ -314,8 +413,8 @@ fn is_retriable(error: &KafkaError) -> bool {
     }
 }
 
-fn is_fatal(result: &KafkaResult<()>) -> bool {
-    matches!(result, Err(KafkaError::Transaction(error)) if error.is_fatal())
+fn is_fatal(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.is_fatal())
 }
 
 fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
@@ -340,6 +439,11 @@ struct Deliveries {
 }
 
 impl Deliveries {
+    fn note(&self, error: &KafkaError, topic: &str) {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| (error.clone(), topic.to_owned()));
+    }
+
     fn take(&self) -> Option<(KafkaError, String)> {
         self.first
             .lock()
@@ -361,8 +465,11 @@ impl ProducerContext for Deliveries {
             Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)
         );
         if !purged {
-            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(|| (error.clone(), record.topic().to_owned()));
+            self.note(error, record.topic());
         }
     }
 }
+
+#[cfg(test)]
+#[path = "transactions/tests.rs"]
+mod tests;

@@ -43,13 +43,25 @@ impl Watermark {
     }
 
     fn parts(&mut self, offset: i64) -> Option<&mut u32> {
-        let index = self.open.binary_search_by_key(&offset, |(o, _)| *o).ok()?;
+        let (first, _) = self.open.front()?;
+        // Without gaps, which are rare, the offset tells the place.
+        let place = usize::try_from(offset - first).ok()?;
+        let index = match self.open.get(place) {
+            Some((found, _)) if *found == offset => place,
+            _ => self.open.binary_search_by_key(&offset, |(o, _)| *o).ok()?,
+        };
         self.open.get_mut(index).map(|(_, parts)| parts)
     }
 
     /// The offset to commit: the next to be consumed, as Kafka counts.
     pub fn committable(&self) -> Option<i64> {
         self.committable
+    }
+
+    /// How many offsets there are from this one to the last begun.
+    pub fn begun_since(&self, offset: i64) -> usize {
+        let next = self.next.unwrap_or(offset);
+        usize::try_from(next - offset).unwrap_or(0)
     }
 
     /// Records from the oldest unfinished to the last begun.

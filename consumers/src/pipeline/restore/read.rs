@@ -115,7 +115,8 @@ impl Read {
     }
 }
 
-fn is_final(error: &KafkaError) -> bool {
+/// Whether reading a topic will not come right by itself.
+pub(crate) fn is_final(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{
         GroupAuthorizationFailed, TopicAuthorizationFailed, UnknownTopic, UnknownTopicOrPartition,
     };
