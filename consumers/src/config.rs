@@ -12,7 +12,10 @@ use thiserror::Error;
 
 pub use duration::HumanDuration;
 pub(crate) use sinks::check_buckets;
-pub use sinks::{BulkSettings, ElasticsearchSink, PrometheusSink, TemplateSettings};
+pub use sinks::{
+    AuthFiles, BulkSettings, Compression, ElasticsearchSink, Malformed, PrometheusSink,
+    SinkTlsFiles, TemplateSettings,
+};
 
 /// Everything that one consumer needs to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::pipeline::{Assignment, Origin};
-use bt_events::Event;
+use bt_events::{Element, Event, EventError};
 use prometheus::PartitionSeries;
 pub(crate) use prometheus::StateRecord;
 
@@ -18,6 +18,12 @@ pub(crate) trait Sink: Send {
 
     /// Takes an event, or says why not.
     fn event(&mut self, event: &Event<'_>, origin: &Origin<'_>) -> Taken;
+
+    /// Takes a record, or an element of one, that is no event, or says why not.
+    fn malformed(&mut self, error: &EventError, origin: &Origin<'_>) -> Taken {
+        let _ = origin;
+        Taken::Malformed(Rejection::new(error.reason(), error.to_string()))
+    }
 
     /// Timed work; called many times a second.
     fn tick(&mut self, now: Instant);
@@ -40,6 +46,37 @@ pub(crate) trait Sink: Send {
 
     /// How the sink is.
     fn status(&self) -> SinkStatus;
+}
+
+/// Gives a sink what is in a record, and tells what became of each part of it. An element of an array has its own bytes, and its own
+/// place, counted from that of the whole where this has one.
+#[inline]
+pub(crate) fn give<'m, S: Sink + ?Sized>(
+    sink: &mut S,
+    elements: Result<impl IntoIterator<Item = Element<'m>>, EventError>,
+    whole: &Origin<'m>,
+    mut settle: impl FnMut(Taken, &Origin<'m>),
+) {
+    let elements = match elements {
+        Ok(elements) => elements,
+        Err(error) => return settle(sink.malformed(&error, whole), whole),
+    };
+    for element in elements {
+        let own = element.place().map(|_| element.json().as_bytes());
+        let origin = Origin {
+            place: match (whole.place, element.place()) {
+                (Some(first), Some(own)) => Some(first + own),
+                (first, own) => first.or(own),
+            },
+            bytes: own.or(whole.bytes),
+            ..*whole
+        };
+        let taken = match element.event() {
+            Ok(event) => sink.event(&event, &origin),
+            Err(error) => sink.malformed(&error, &origin),
+        };
+        settle(taken, &origin);
+    }
 }
 
 /// A sink that has the state of each partition in the state topic, committed together with the offset that it stands for.
@@ -78,6 +115,8 @@ pub(crate) enum Taken {
     Dropped { reason: &'static str },
     /// The event cannot be taken and goes to the dead-letter topic.
     Rejected(Rejection),
+    /// It is no event, and goes to the dead-letter topic.
+    Malformed(Rejection),
 }
 
 /// Why an event cannot be taken.

@@ -83,6 +83,15 @@ pub struct Notice {
     pub at: String,
 }
 
+/// What people should know although the sink is ready: it is shown as long as it is so, and noticed when it begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Remark {
+    /// CamelCase, as an Event's reason, for example `RetentionNotEnforced`.
+    pub reason: &'static str,
+    /// What, where, what to do.
+    pub message: String,
+}
+
 /// Collects what the sink answers.
 pub(crate) struct SinkState {
     dead_letter_topic: String,
@@ -102,6 +111,7 @@ struct Inner {
     dead_letters: Option<String>,
     history: VecDeque<(Instant, Counts)>,
     notices: VecDeque<(Instant, Notice)>,
+    remarks: Vec<Remark>,
     /// The state last reported, and since when.
     shown: (SinkCondition, SystemTime),
 }
@@ -136,6 +146,7 @@ impl SinkState {
                 dead_letters: None,
                 history: VecDeque::from([(Instant::now(), Counts::default())]),
                 notices: VecDeque::new(),
+                remarks: Vec::new(),
                 shown: match set_up {
                     true => (SinkCondition::Ready, SystemTime::now()),
                     false => (SinkCondition::Starting, SystemTime::now()),
@@ -150,6 +161,18 @@ impl SinkState {
         if !inner.set_up {
             inner.set_up = true;
             inner.failure = None;
+        }
+    }
+
+    /// What there is to remark from now on. What was not remarked before is noticed; what is over is not shown any more.
+    pub fn remarks(&self, remarks: Vec<Remark>) {
+        let mut inner = self.lock();
+        let before = std::mem::replace(&mut inner.remarks, remarks.clone());
+        drop(inner);
+        for remark in remarks {
+            if !before.contains(&remark) {
+                self.notice(remark.reason, remark.message);
+            }
         }
     }
 
@@ -281,7 +304,7 @@ impl SinkState {
         let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let notice = Notice {
             reason: reason.to_owned(),
-            message,
+            message: cut(&message, MAX_MESSAGE).to_owned(),
             at,
         };
         inner.notices.push_back((now, notice));
@@ -321,6 +344,7 @@ impl SinkState {
                 counts.dropped
             ));
         }
+        messages.extend(inner.remarks.iter().map(|remark| remark.message.clone()));
         (SinkCondition::Ready, messages.join("; "))
     }
 

@@ -48,7 +48,13 @@ pub(crate) struct Stats {
     pub restored_records: IntCounter,
     pub restore_seconds: Histogram,
     pub bulk_requests: IntCounterVec,
+    /// By outcome and, where the engine gave one, the reason.
     pub bulk_items: IntCounterVec,
+    pub bulk_bytes: IntCounter,
+    pub bulk_concurrency: IntGauge,
+    pub bulk_waiting: IntGauge,
+    /// Documents that may have been sent before their data stream rolled over, by result.
+    pub bulk_doubts: IntCounterVec,
     pub bulk_seconds: Histogram,
 }
 
@@ -149,8 +155,27 @@ impl Stats {
             ),
             bulk_items: counter(
                 "bt_consumer_bulk_items_total",
-                "Documents by the engine's answer: created, duplicate, retried or rejected.",
-                &["outcome"],
+                "Documents by the engine's answer: created, duplicate (it was there already), failure_store (only the data stream's failure store has it), retried (each time) or rejected (into the dead-letter topic); of the last two the reason is the engine's. A duplicate by `rollover` was in an older index of the data stream.",
+                &["outcome", "reason"],
+            ),
+            bulk_bytes: counter(
+                "bt_consumer_bulk_bytes_total",
+                "Bytes of the bodies of _bulk requests, as sent: compressed where they are.",
+                &[],
+            )
+            .with_label_values::<&str>(&[]),
+            bulk_concurrency: single(
+                "bt_consumer_bulk_concurrency",
+                "How many _bulk requests may be under way now: bulk.concurrency, or fewer while the engine cannot keep up.",
+            ),
+            bulk_waiting: single(
+                "bt_consumer_bulk_waiting_batches",
+                "Batches that wait to be tried again, requests that have had no answer for ten seconds, and the set-up of the engine that failed.",
+            ),
+            bulk_doubts: counter(
+                "bt_consumer_bulk_doubts_total",
+                "Documents that may have been sent before, by what was found in older indices of their data stream: unique (none), removed (there was one, and the second copy was deleted), unchecked (the engine's user has no right to look).",
+                &["result"],
             ),
             bulk_seconds: histogram(
                 "bt_consumer_bulk_duration_seconds",
@@ -175,7 +200,7 @@ impl Stats {
             ),
             freshness: histogram_of(
                 "bt_consumer_event_age_seconds",
-                "Age of events, by their own time, when their series show them; of those that a partition had to catch up with, of the oldest one. A new series appears with the next commit.",
+                "Age of events, by their own time, when their series show them; of those that a partition had to catch up with, of the oldest one. A new series appears with the next commit. In the elasticsearch sink, when the engine has answered that it has their documents.",
                 vec![
                     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
                     3600.0,

@@ -1,9 +1,15 @@
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::HumanDuration;
+use crate::sink::elasticsearch::Target;
+
+/// Shorter ones are a slip of the pen that deletes what was just written; the engines look about once in minutes to hours anyway.
+const MIN_RETENTION: HumanDuration = HumanDuration::from_secs(86_400);
 
 /// Series for Prometheus to scrape.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -74,44 +80,87 @@ pub(crate) fn check_buckets(buckets: &[f64]) -> Result<(), String> {
 }
 
 /// Documents in Elasticsearch or OpenSearch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ElasticsearchSink {
-    /// Base URLs of the engine's nodes; the next is tried when one fails.
+    /// Base URLs of the engine's nodes; the next is tried when one fails. Without credentials, which are in `auth`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
     pub urls: Vec<String>,
-    /// The data stream that documents go into; a plain index where the engine has no data streams.
-    #[schemars(length(min = 1, max = 255))]
+    /// The data stream that documents go into; a plain index where the engine has no data streams. `{service}` stands for the
+    /// event's service, `{date}` for the day of its `ts` (UTC, `2026.11.23`).
     pub data_stream: String,
     /// The index template.
     pub template: TemplateSettings,
     /// How documents are gathered into `_bulk` requests.
     pub bulk: BulkSettings,
-    /// Where this sink's rejected documents go, in the resource. In the consumer's own file it stands at the top level.
+    /// What becomes of records that are no events.
+    pub malformed: Malformed,
+    /// Log in; absent: without credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 249))]
-    pub dead_letter_topic: Option<String>,
+    pub auth: Option<AuthFiles>,
+    /// Encrypt: every URL is then `https`. Absent: as the URLs say, trusting the authorities of the system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<SinkTlsFiles>,
 }
 
 impl Default for ElasticsearchSink {
     fn default() -> Self {
         Self {
             urls: Vec::new(),
-            data_stream: "logs-bt-default".into(),
+            data_stream: Self::DATA_STREAM.into(),
             template: TemplateSettings::default(),
             bulk: BulkSettings::default(),
-            dead_letter_topic: None,
+            malformed: Malformed::default(),
+            auth: None,
+            tls: None,
         }
     }
+}
+
+/// What becomes of records that are no events: no JSON, or JSON without what an event must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Malformed {
+    /// They go to the dead-letter topic.
+    #[default]
+    DeadLetter,
+    /// Their text is indexed as `message`, with `event.kind: pipeline_error`.
+    Index,
+}
+
+/// How to log in at the engine: `username` and `passwordFile`, or `apiKeyFile`. The files are read again when they change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct AuthFiles {
+    /// Who logs in, by name and password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The file of the password; a line break at its end does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// The file of an API key: `id:key`, or the two encoded in base64 as the engine gives them out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key_file: Option<PathBuf>,
+}
+
+/// TLS to the engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SinkTlsFiles {
+    /// The authorities (PEM) that are trusted instead of those of the system. Read again when it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// The index template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TemplateSettings {
-    /// Whether the consumer makes and keeps the index template; without, somebody else has to.
+    /// Whether the consumer makes and keeps the index template and the retention; without, somebody else has to.
     pub manage: bool,
+    /// How long documents are kept, at least `1d`; absent: for ever. By the engine's own means: the data stream's lifecycle, an ILM
+    /// policy, or an ISM policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<HumanDuration>,
     /// Replicas of each shard, for indices made from now on.
     #[schemars(range(max = 10))]
     pub replicas: u32,
@@ -121,6 +170,7 @@ impl Default for TemplateSettings {
     fn default() -> Self {
         Self {
             manage: true,
+            retention: None,
             replicas: 0,
         }
     }
@@ -138,9 +188,11 @@ pub struct BulkSettings {
     pub max_docs: u32,
     /// A request is sent when its first document has waited so long.
     pub flush_interval: HumanDuration,
-    /// The most requests at a time.
+    /// The most requests at a time; fewer while the engine cannot keep up.
     #[schemars(range(min = 1, max = 64))]
     pub concurrency: u32,
+    /// Whether request bodies are compressed.
+    pub compression: Compression,
 }
 
 impl Default for BulkSettings {
@@ -150,73 +202,145 @@ impl Default for BulkSettings {
             max_docs: 5000,
             flush_interval: HumanDuration::from_secs(1),
             concurrency: 4,
+            compression: Compression::default(),
         }
     }
 }
 
+/// How request bodies are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Compression {
+    /// Not at all: the least CPU.
+    #[default]
+    None,
+    /// By gzip: about a tenth of the bytes.
+    Gzip,
+}
+
 impl ElasticsearchSink {
+    /// The data stream where none is named.
+    pub const DATA_STREAM: &'static str = "logs-bt-default";
+
     /// Everything that is wrong, each beginning with the field's name under `path`.
     pub fn validate(&self, path: &str) -> Vec<String> {
-        let mut problems = Vec::new();
-        if self.dead_letter_topic.is_some() {
-            problems.push(format!(
-                "{path}.deadLetterTopic: in this file it stands at the top level"
-            ));
-        }
-        if self.urls.is_empty() {
-            problems.push(format!(
-                "{path}.urls: at least one is needed, for example http://elasticsearch:9200"
-            ));
-        }
-        for (i, url) in self.urls.iter().enumerate() {
-            let good = reqwest::Url::parse(url)
-                .is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
-            if !good {
-                problems.push(format!(
-                    "{path}.urls[{i}]: {url:?} is no http:// or https:// URL"
-                ));
-            }
-        }
-        if let Err(why) = check_index_name(&self.data_stream) {
+        let mut problems = self.url_problems(path);
+        if let Err(why) = Target::parse(&self.data_stream) {
             problems.push(format!("{path}.dataStream: {:?} {why}", self.data_stream));
         }
-        let BulkSettings {
+        problems.extend(self.template.problems(&format!("{path}.template")));
+        problems.extend(self.bulk.problems(&format!("{path}.bulk")));
+        if let Some(auth) = &self.auth {
+            problems.extend(auth.problems(&format!("{path}.auth")));
+        }
+        problems
+    }
+
+    fn url_problems(&self, path: &str) -> Vec<String> {
+        if self.urls.is_empty() {
+            return vec![format!(
+                "{path}.urls: at least one is needed, for example http://elasticsearch:9200"
+            )];
+        }
+        let problem = |(i, url): (usize, &String)| {
+            let why = match reqwest::Url::parse(url) {
+                // Not shown: problems are seen by those who may not see Secrets.
+                Ok(url) if !url.username().is_empty() || url.password().is_some() => format!(
+                    "has a user or a password inside, which everybody could read there; take them out, and log in by {path}.auth"
+                ),
+                Ok(found) if matches!(found.scheme(), "http" | "https") && found.has_host() => {
+                    if self.tls.is_none() || found.scheme() == "https" {
+                        return None;
+                    }
+                    format!(
+                        "{url:?} is not encrypted; where {path}.tls is given, it must be an https:// URL"
+                    )
+                }
+                _ if url.contains('@') => "is no http:// or https:// URL".into(),
+                _ => format!("{url:?} is no http:// or https:// URL"),
+            };
+            Some(format!("{path}.urls[{i}]: {why}"))
+        };
+        self.urls.iter().enumerate().filter_map(problem).collect()
+    }
+}
+
+impl AuthFiles {
+    fn problems(&self, path: &str) -> Vec<String> {
+        let Self {
+            username,
+            password_file,
+            api_key_file,
+        } = self;
+        let by_name = username.is_some() || password_file.is_some();
+        if by_name == api_key_file.is_some() {
+            return vec![format!(
+                "{path}: exactly one way to log in is needed: username with passwordFile, or apiKeyFile"
+            )];
+        }
+        let mut problems = Vec::new();
+        if username.is_some() != password_file.is_some() {
+            problems.push(format!(
+                "{path}: username and passwordFile belong together: give both"
+            ));
+        }
+        match username {
+            Some(name) if name.is_empty() => {
+                problems.push(format!("{path}.username: must not be empty"));
+            }
+            // In the header, a colon divides name and password (RFC 7617).
+            Some(name) if name.contains(':') || name.contains(char::is_control) => problems.push(
+                format!("{path}.username: must be without colons, line breaks and the like"),
+            ),
+            _ => {}
+        }
+        problems
+    }
+}
+
+impl TemplateSettings {
+    fn problems(&self, path: &str) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Some(retention) = &self.retention
+            && *retention < MIN_RETENTION
+        {
+            problems.push(format!(
+                "{path}.retention: must be at least {MIN_RETENTION}, found {retention}"
+            ));
+        }
+        problems.extend(outside(path, "replicas", self.replicas, 0..=10));
+        problems
+    }
+}
+
+impl BulkSettings {
+    fn problems(&self, path: &str) -> Vec<String> {
+        let Self {
             max_bytes,
             max_docs,
             flush_interval,
             concurrency,
-        } = &self.bulk;
-        let mut range = |field: &str, value: u32, min: u32, max: u32| {
-            if !(min..=max).contains(&value) {
-                problems.push(format!(
-                    "{path}.{field}: must be {min} to {max}, found {value}"
-                ));
-            }
-        };
-        range("bulk.maxBytes", *max_bytes, 1024, 100 * 1024 * 1024);
-        range("bulk.maxDocs", *max_docs, 1, 100_000);
-        range("bulk.concurrency", *concurrency, 1, 64);
-        range("template.replicas", self.template.replicas, 0, 10);
+            compression: _,
+        } = self;
+        let mut problems: Vec<_> = [
+            outside(path, "maxBytes", *max_bytes, 1024..=100 * 1024 * 1024),
+            outside(path, "maxDocs", *max_docs, 1..=100_000),
+            outside(path, "concurrency", *concurrency, 1..=64),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
         if !(Duration::from_millis(10)..=Duration::from_secs(60)).contains(&flush_interval.0) {
             problems.push(format!(
-                "{path}.bulk.flushInterval: must be 10ms to 1m, found {flush_interval}"
+                "{path}.flushInterval: must be 10ms to 1m, found {flush_interval}"
             ));
         }
         problems
     }
 }
 
-/// Elasticsearch's rules for the names of indices and data streams.
-fn check_index_name(name: &str) -> Result<(), &'static str> {
-    if name.is_empty() || name.len() > 255 {
-        return Err("must have 1 to 255 bytes");
-    }
-    if name.starts_with(['-', '_', '+', '.']) {
-        return Err("must not begin with - _ + or a dot");
-    }
-    if name.contains(|c: char| c.is_uppercase() || c.is_whitespace() || "\\/*?\"<>|,#:".contains(c))
-    {
-        return Err("must be lower case, without white space and without \\ / * ? \" < > | , # :");
-    }
-    Ok(())
+/// The problem of a number that is not within the range.
+fn outside(path: &str, field: &str, value: u32, range: RangeInclusive<u32>) -> Option<String> {
+    let (min, max) = (range.start(), range.end());
+    let problem = || format!("{path}.{field}: must be {min} to {max}, found {value}");
+    (!range.contains(&value)).then(problem)
 }

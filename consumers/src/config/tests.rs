@@ -155,11 +155,109 @@ fn what_is_wrong_is_named_by_its_field() {
             "concurrency: 0",
             "sink.elasticsearch.bulk.concurrency: must be 1 to 64",
         ),
+        (
+            LOGS,
+            "replicas: 0",
+            "replicas: 11",
+            "sink.elasticsearch.template.replicas: must be 0 to 10, found 11",
+        ),
+        (
+            LOGS,
+            "manage: true",
+            "retention: 23h",
+            "sink.elasticsearch.template.retention: must be at least 1d, found 23h",
+        ),
+        (
+            LOGS,
+            "dataStream: logs-bt-default",
+            "deadLetterTopic: other",
+            "unknown field `deadLetterTopic`",
+        ),
     ];
     for (yaml, from, to, want) in cases {
         let yaml = yaml.replace(from, to);
         let error = Config::parse(&yaml).expect_err(&yaml).to_string();
         assert!(error.contains(want), "{to}: {error}");
+    }
+}
+
+/// The problems of [`LOGS`] with more fields in its sink, and with these URLs.
+fn of_logs(fields: &str, urls: &str) -> Vec<String> {
+    let yaml = LOGS
+        .replace("dataStream:", &format!("{fields}, dataStream:"))
+        .replace("\"http://elasticsearch:9200\"", urls);
+    match Config::parse(&yaml) {
+        Ok(_) => Vec::new(),
+        Err(ConfigError::Invalid(problems)) => problems,
+        Err(error) => panic!("{yaml}: {error}"),
+    }
+}
+
+#[test]
+fn there_is_exactly_one_way_to_log_in() {
+    const ONE: &str = "sink.elasticsearch.auth: exactly one way to log in is needed";
+    const TOGETHER: &str = "sink.elasticsearch.auth: username and passwordFile belong together";
+    const NAME: &str = "sink.elasticsearch.auth.username: must";
+    for (auth, expected) in [
+        ("username: bt, passwordFile: /p", None),
+        ("apiKeyFile: /k", None),
+        ("", Some(ONE)),
+        ("username: bt, passwordFile: /p, apiKeyFile: /k", Some(ONE)),
+        ("username: bt, apiKeyFile: /k", Some(ONE)),
+        ("username: bt", Some(TOGETHER)),
+        ("passwordFile: /p", Some(TOGETHER)),
+        ("username: '', passwordFile: /p", Some(NAME)),
+        ("username: 'a:b', passwordFile: /p", Some(NAME)),
+        ("username: \"a\\nb\", passwordFile: /p", Some(NAME)),
+    ] {
+        let problems = of_logs(&format!("auth: {{{auth}}}"), "http://es:9200");
+        assert_eq!(problems.len(), usize::from(expected.is_some()), "{auth}");
+        for problem in &problems {
+            assert!(
+                problem.starts_with(expected.unwrap_or_default()),
+                "{auth}: {problem}"
+            );
+        }
+    }
+}
+
+#[test]
+fn urls_are_without_credentials_and_as_safe_as_asked_for() {
+    for (tls, urls, expected) in [
+        ("{}", "https://es:9243, https://other/path", vec![]),
+        ("{caFile: /ca.crt}", "https://es:9243", vec![]),
+        ("null", "http://es:9200, https://es:9243", vec![]),
+        (
+            "{}",
+            "https://es:9243, http://es:9200",
+            vec![
+                "urls[1]: \"http://es:9200\" is not encrypted; where sink.elasticsearch.tls is given, it must be an https:// URL",
+            ],
+        ),
+        (
+            "null",
+            "https://bt:hush@es:9243, http://bt@es:9200, http://es:9200",
+            vec![
+                "urls[0]: has a user or a password inside, which everybody could read there; take them out, and log in by sink.elasticsearch.auth",
+                "urls[1]: has a user or a password inside, which everybody could read there; take them out, and log in by sink.elasticsearch.auth",
+            ],
+        ),
+        (
+            "null",
+            "'https://bt:hush@es:port', 'bt:hush@es:9200', es",
+            vec![
+                "urls[0]: is no http:// or https:// URL",
+                "urls[1]: is no http:// or https:// URL",
+                "urls[2]: \"es\" is no http:// or https:// URL",
+            ],
+        ),
+    ] {
+        let problems = of_logs(&format!("tls: {tls}"), urls);
+        let expected: Vec<_> = expected
+            .into_iter()
+            .map(|problem| format!("sink.elasticsearch.{problem}"))
+            .collect();
+        assert_eq!(problems, expected, "{tls} {urls}");
     }
 }
 
@@ -187,14 +285,12 @@ fn durations() {
 }
 
 #[test]
-fn the_schema_is_structural() {
-    let schema = schemars::schema_for!(ElasticsearchSink).to_value();
-    let text = schema.to_string();
-    assert!(!text.contains("anyOf") && !text.contains("oneOf"), "{text}");
-    assert_eq!(
-        schema["properties"]["dataStream"]["default"],
-        "logs-bt-default"
-    );
+fn the_schema_has_the_defaults() {
+    let schema = schemars::schema_for!(BulkSettings).to_value();
+    assert_eq!(schema["properties"]["maxDocs"]["default"], 5000);
+    let schema = schemars::schema_for!(TemplateSettings).to_value();
+    let retention = &schema["properties"]["retention"];
+    assert_eq!(retention.get("default"), None, "nothing is deleted unasked");
     let schema = schemars::schema_for!(PrometheusSink).to_value();
     assert_eq!(schema["properties"]["seriesTtl"]["default"], "15m");
     assert_eq!(

@@ -1,35 +1,63 @@
 //! The elasticsearch sink: documents by `_bulk` into Elasticsearch or OpenSearch.
 //!
-//! Events become documents on the poll thread and gather in a batch; batches are delivered by tasks that acknowledge
-//! each document when the engine has it, or the dead-letter topic. Ids are stable, so delivering again does no harm.
+//! Events become documents on the poll thread and gather in a batch; batches are delivered by tasks that acknowledge each
+//! document when the engine has it, or will never take it. Ids are stable, so delivering again does no harm.
 
-mod bulk;
+mod answer;
+mod backoff;
+mod batch;
 mod client;
+mod credentials;
 mod deliver;
 mod document;
+mod doubt;
 mod engine;
 mod failure;
+#[cfg(test)]
+#[allow(dead_code, reason = "no test needs all of it")]
+#[path = "../../../producers/rust/tests/fuzz/generate.rs"]
+mod generate;
+mod labels;
+mod limit;
+mod malformed;
+mod mounted;
+mod nodes;
+mod payload;
+mod settle;
+mod target;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bt_events::Event;
+use bt_events::{Event, EventError};
+use thiserror::Error;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::{Sink, SinkStatus, Taken};
-use crate::config;
-use crate::pipeline::{Acks, Assignment, DeadLetters, Origin};
+use super::{Rejection, Sink, SinkStatus, Taken};
+use crate::config::{self, Malformed};
+use crate::pipeline::{Acks, Assignment, Origin};
 use crate::sink_state::SinkState;
 use crate::stats::Stats;
-use bulk::{Batch, Item};
+use batch::{Batch, Gathering};
 use deliver::Deliverer;
+pub(crate) use target::Target;
 
-/// Beside its document and original, what an event occupies.
-const OVERHEAD: usize = 256;
+/// Why there can be no sink.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The name of the data stream.
+    #[error("sink.elasticsearch.dataStream: {0}")]
+    DataStream(String),
+    /// The HTTP client.
+    #[error("cannot make the HTTP client of the sink: {0}")]
+    Http(#[from] reqwest::Error),
+}
 
 /// The sink's half on the poll thread.
 pub(crate) struct ElasticsearchSink {
-    batch: Batch,
+    target: Target,
+    malformed: Malformed,
+    gathering: Gathering,
     began: Instant,
     max_bytes: usize,
     max_docs: usize,
@@ -39,25 +67,36 @@ pub(crate) struct ElasticsearchSink {
 }
 
 impl ElasticsearchSink {
-    /// A sink that sets up its engine, and delivers, on `runtime`.
+    /// The sink of a consumer (`namespace/name`) that sets up its engine, and delivers, on `runtime`.
     ///
     /// # Errors
-    /// When the HTTP client cannot be made.
+    /// When the HTTP client cannot be made, or the data stream's name is none.
     pub fn new(
         config: &config::ElasticsearchSink,
+        consumer: &str,
         runtime: &tokio::runtime::Handle,
         acks: Acks,
-        dead_letters: DeadLetters,
         stats: Arc<Stats>,
         state: Arc<SinkState>,
-    ) -> Result<Self, reqwest::Error> {
-        let deliverer = Deliverer::new(config, acks, dead_letters, stats, state)?;
+    ) -> Result<Self, StartError> {
+        let target = Target::parse(&config.data_stream).map_err(StartError::DataStream)?;
+        let (batches, receiver) = unbounded_channel();
+        let deliverer = Deliverer::new(
+            config,
+            consumer,
+            &target,
+            acks,
+            stats,
+            state,
+            batches.clone(),
+        )?;
         let deliverer = Arc::new(deliverer);
         runtime.spawn(deliverer.clone().probe());
-        let (batches, receiver) = unbounded_channel();
         runtime.spawn(deliverer.clone().run(receiver));
         Ok(Self {
-            batch: Batch::default(),
+            target,
+            malformed: config.malformed,
+            gathering: Gathering::default(),
             began: Instant::now(),
             max_bytes: config.bulk.max_bytes as usize,
             max_docs: config.bulk.max_docs as usize,
@@ -67,16 +106,41 @@ impl ElasticsearchSink {
         })
     }
 
-    /// The most bytes that are worth having under way: a batch for each request at a time and two in waiting, with the
-    /// originals that dead letters would be made of.
+    /// The most bytes that are worth having under way: a batch for each request at a time, with the originals that dead letters would
+    /// be made of, and half of one that gathers.
     pub fn max_in_flight(bulk: &config::BulkSettings) -> usize {
-        2 * (bulk.concurrency as usize + 2) * bulk.max_bytes as usize
+        (2 * bulk.concurrency as usize + 1) * bulk.max_bytes as usize
+    }
+
+    /// Adds a document; `event_at` is the event's own time in milliseconds since the epoch.
+    fn add(
+        &mut self,
+        origin: &Origin<'_>,
+        event_at: i64,
+        write: impl FnOnce(&mut Vec<u8>, &Target) -> Result<(), Rejection>,
+    ) -> Taken {
+        if self.gathering.is_empty() {
+            self.began = Instant::now();
+        }
+        let target = &self.target;
+        let added = self
+            .gathering
+            .add(origin, event_at, |out| write(out, target));
+        let bytes = match added {
+            Ok(bytes) => bytes,
+            Err(why) => return Taken::Rejected(why),
+        };
+        if self.gathering.size() >= self.max_bytes || self.gathering.documents() >= self.max_docs {
+            self.ship();
+        }
+        Taken::Later { bytes }
     }
 
     fn ship(&mut self) {
-        if !self.batch.is_empty() {
+        if !self.gathering.is_empty() {
+            let batch = self.gathering.ship(&self.deliverer.spare);
             // Only fails when the runtime is gone, and with it the process.
-            let _ = self.batches.send(std::mem::take(&mut self.batch));
+            let _ = self.batches.send(batch);
         }
     }
 }
@@ -85,30 +149,33 @@ impl Sink for ElasticsearchSink {
     fn assigned(&mut self, _: &Arc<Assignment>) {}
 
     fn event(&mut self, event: &Event<'_>, origin: &Origin<'_>) -> Taken {
-        if self.batch.is_empty() {
-            self.began = Instant::now();
+        let at = match event.ts.is_out_of_range() {
+            true => origin.timestamp.unwrap_or_default(),
+            false => event.ts.at().as_millisecond(),
+        };
+        self.add(origin, at, |out, target| {
+            document::write(out, event, origin, target)
+        })
+    }
+
+    fn malformed(&mut self, error: &EventError, origin: &Origin<'_>) -> Taken {
+        match self.malformed {
+            Malformed::DeadLetter => {
+                Taken::Malformed(Rejection::new(error.reason(), error.to_string()))
+            }
+            Malformed::Index => {
+                let at = origin.timestamp.unwrap_or_default();
+                self.add(origin, at, |out, target| {
+                    malformed::write(out, error, origin, target);
+                    Ok(())
+                })
+            }
         }
-        let start = self.batch.body.len();
-        if let Err(why) = document::write(&mut self.batch.body, event, origin) {
-            self.batch.body.truncate(start);
-            return Taken::Rejected(why);
-        }
-        let end = self.batch.body.len();
-        let original = origin.bytes.map_or(0, <[u8]>::len) + origin.key.map_or(0, <[u8]>::len);
-        let bytes = end - start + original + OVERHEAD;
-        self.batch.items.push(Item {
-            range: start..end,
-            original: origin.to_original(),
-            bytes,
-        });
-        if end >= self.max_bytes || self.batch.items.len() >= self.max_docs {
-            self.ship();
-        }
-        Taken::Later { bytes }
     }
 
     fn tick(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.began) >= self.flush_interval {
+        let due = now.saturating_duration_since(self.began) >= self.flush_interval;
+        if due && !self.gathering.is_empty() && self.deliverer.has_room() {
             self.ship();
         }
     }

@@ -180,3 +180,43 @@ fn an_events_own_content_is_not_quoted() {
     sink.rejected(&"ä".repeat(5000));
     assert!(sink.report(Instant::now()).message.len() < 1000);
 }
+
+#[test]
+fn remarks_are_shown_while_they_last_and_noticed_once() {
+    let remark = |reason, message: &str| Remark {
+        reason,
+        message: message.into(),
+    };
+    let kept = remark("TemplateNotOurs", "the template x is another's");
+    let sink = SinkState::new("letters", true);
+    let noticed = |sink: &SinkState| {
+        let notices = sink.report(Instant::now()).notices.into_iter();
+        notices.map(|notice| notice.reason).collect::<Vec<_>>()
+    };
+    for _ in 0..3 {
+        sink.remarks(vec![kept.clone()]);
+    }
+    let report = sink.report(Instant::now());
+    assert_eq!(report.state, SinkCondition::Ready);
+    assert_eq!(report.message, kept.message);
+    assert_eq!(noticed(&sink), ["TemplateNotOurs"]);
+
+    let second = remark("RetentionNotEnforced", &"long ".repeat(1000));
+    sink.remarks(vec![kept.clone(), second]);
+    sink.rejected("bad date");
+    let report = sink.report(Instant::now());
+    let expected = "the last one: bad date; the template x is another's; long ";
+    assert!(report.message.contains(expected), "{report:?}");
+    assert!(report.notices[1].message.len() <= MAX_MESSAGE);
+    assert_eq!(noticed(&sink), ["TemplateNotOurs", "RetentionNotEnforced"]);
+
+    sink.failed(SinkCondition::Unavailable, "503");
+    assert_eq!(sink.report(later(9)).message, "503");
+    sink.answered();
+    sink.remarks(Vec::new());
+    let message = sink.report(Instant::now()).message;
+    assert!(message.ends_with("the last one: bad date"), "{message}");
+    // What comes back is news again.
+    sink.remarks(vec![kept]);
+    assert_eq!(noticed(&sink).len(), 3);
+}

@@ -1,79 +1,144 @@
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use flate2::write::GzEncoder;
 use reqwest::Method;
-use tokio::sync::Semaphore;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use super::bulk::{Answer, Batch, FILTER_PATH, Item, RequestVerdict, Verdict, request_verdict};
-use super::client::{Client, Response};
-use super::engine;
+use super::answer::{
+    self, Answer, FILTER_PATH, RequestVerdict, Verdict, WITH_INDEX, request_verdict,
+};
+use super::backoff::Backoff;
+use super::batch::{Batch, Finished, Spare};
+use super::client::{Client, NoAnswer, Response};
+use super::doubt::{Streams, Suspect, Unclear};
+use super::engine::{self, Engine, segment};
 use super::failure::Failure;
-use crate::config::ElasticsearchSink;
-use crate::pipeline::{Acks, DeadLetters};
+use super::limit::{Gate, Pass};
+use super::settle::{self, Settled, Settling};
+use super::target::Target;
+use crate::config::{Compression, ElasticsearchSink};
+use crate::pipeline::{Acks, Refused};
 use crate::sink::SinkStatus;
 use crate::sink_state::{SinkCondition, SinkState};
 use crate::stats::Stats;
 
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const LOG_INTERVAL: Duration = Duration::from_secs(15);
 /// A request that takes longer is told of.
 const SLOW: Duration = Duration::from_secs(10);
 /// How often an engine that has nothing to do is asked whether it is there.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Delivers batches until every document is in the index or in the dead-letter topic.
+/// So often documents are sent again to an index that should have room for their labels by then.
+const MOST_WITHOUT_ROOM: u32 = 5;
+
+/// Delivers batches until every document is in the index, or refused for good.
 pub(super) struct Deliverer {
     client: Client,
     config: ElasticsearchSink,
+    /// Whose sink it is: `namespace/name`.
+    consumer: String,
+    /// Of `_bulk` requests.
     path: String,
+    /// The data stream, where it is the same for all documents.
+    stream: Option<String>,
     acks: Acks,
-    dead_letters: DeadLetters,
     stats: Arc<Stats>,
     state: Arc<SinkState>,
-    requests: Arc<Semaphore>,
-    /// Whether the engine is set up; again `false` when it went away, for it may come back empty.
-    set_up: tokio::sync::Mutex<bool>,
+    gate: Gate,
+    streams: Streams,
+    pub(super) spare: Spare,
+    /// For the halves of batches that were refused as a whole.
+    batches: UnboundedSender<Batch>,
+    /// The engine and since when, once it is set up; again `None` when it went away, for it may come back empty.
+    set_up: tokio::sync::Mutex<Option<(Engine, Instant)>>,
     ready: AtomicBool,
-    /// Batches that wait for the engine to come right.
+    /// What waits for the engine to come right.
     failing: AtomicUsize,
-    logged_at: Mutex<Option<Instant>>,
+    /// Batches that wait for it to be set up.
+    setting_up: AtomicUsize,
+    /// Requests with bodies of so many bytes are too large for the engine, or something before it.
+    too_large: AtomicUsize,
+    failures_told: Seldom,
+    doubts_told: Seldom,
 }
 
-/// How one request for a batch went.
-enum Sent {
-    /// These documents are to be sent again.
-    Left(Batch, Option<Duration>),
-    /// The engine refuses the request as a whole.
-    Refused(Batch, Response),
-    /// No usable answer.
-    Failed(Batch, Failure, Option<Duration>),
+/// When something was logged that may happen all the time.
+#[derive(Debug, Default)]
+struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    /// Whether it is time to log it again, as is done then.
+    fn is_due(&self) -> bool {
+        let mut at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = at.is_none_or(|at| at.elapsed() > LOG_INTERVAL);
+        if due {
+            *at = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// What is to be done next with a batch that was sent.
+enum Next {
+    Nothing,
+    /// These documents are left.
+    Again(Batch, Option<Duration>),
+    /// The same, without waiting: to another node.
+    Elsewhere(Batch),
+    Halves(Batch),
+}
+
+/// Something that waits for the engine to come right.
+struct Waiting<'d>(&'d Deliverer);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.failing.fetch_sub(1, Ordering::Relaxed);
+        self.0.stats.bulk_waiting.dec();
+    }
 }
 
 impl Deliverer {
+    /// `batches` leads to [`Deliverer::run`].
     pub fn new(
         config: &ElasticsearchSink,
+        consumer: &str,
+        target: &Target,
         acks: Acks,
-        dead_letters: DeadLetters,
         stats: Arc<Stats>,
         state: Arc<SinkState>,
+        batches: UnboundedSender<Batch>,
     ) -> Result<Self, reqwest::Error> {
+        let stream = target.fixed().map(str::to_owned);
+        let prefix = stream.iter().map(|s| format!("/{}", segment(s)));
+        let prefix = prefix.collect::<String>();
         Ok(Self {
-            client: Client::new(&config.urls)?,
-            path: format!("/{}/_bulk?filter_path={FILTER_PATH}", config.data_stream),
+            client: Client::new(config)?,
+            path: format!("{prefix}/_bulk?{FILTER_PATH}"),
+            stream,
             acks,
-            dead_letters,
+            gate: Gate::new(
+                config.bulk.concurrency as usize,
+                stats.bulk_concurrency.clone(),
+            ),
             stats,
             state,
-            requests: Arc::new(Semaphore::new(config.bulk.concurrency as usize)),
-            set_up: tokio::sync::Mutex::new(false),
+            streams: Streams::default(),
+            spare: Spare::new(config.bulk.max_bytes as usize),
+            batches,
+            set_up: tokio::sync::Mutex::new(None),
             ready: AtomicBool::new(false),
             failing: AtomicUsize::new(0),
-            logged_at: Mutex::new(None),
+            setting_up: AtomicUsize::new(0),
+            too_large: AtomicUsize::new(usize::MAX),
+            failures_told: Seldom::default(),
+            doubts_told: Seldom::default(),
             config: config.clone(),
+            consumer: consumer.to_owned(),
         })
     }
 
@@ -85,125 +150,371 @@ impl Deliverer {
         }
     }
 
-    /// Sets up the engine, then delivers batches as they come, so many at a time.
+    /// Whether a batch would be sent at once: one that is not full had better wait for more documents otherwise.
+    pub fn has_room(&self) -> bool {
+        self.gate.is_open() && self.setting_up.load(Ordering::Relaxed) == 0
+    }
+
+    /// Sets up the engine, then delivers batches as they come.
     pub async fn run(self: Arc<Self>, mut batches: UnboundedReceiver<Batch>) {
         self.ensure_set_up().await;
         while let Some(batch) = batches.recv().await {
-            let permit = self.requests.clone().acquire_owned().await;
-            let deliverer = self.clone();
-            tokio::spawn(async move {
-                let _permit = permit;
-                deliverer.deliver(batch).await;
-            });
+            tokio::spawn(self.clone().deliver(batch));
         }
     }
 
-    async fn deliver(&self, batch: Batch) {
-        let mut batches = vec![batch];
-        while let Some(mut batch) = batches.pop() {
-            let mut wait = Wait::default();
-            while let Some(next) = self.without_revoked(batch) {
-                self.ensure_set_up().await;
-                let after = match self.send(next).await {
-                    Sent::Left(left, _) if left.is_empty() => break,
-                    Sent::Left(left, after) => {
-                        batch = left;
-                        after
+    async fn deliver(self: Arc<Self>, mut batch: Batch) {
+        let mut backoff = Backoff::default();
+        let mut waiting = None;
+        loop {
+            let data_streams = self.ensure_set_up().await;
+            let pass = self.gate.enter().await;
+            waiting.take();
+            self.without_revoked(&mut batch);
+            if batch.is_empty() {
+                return;
+            }
+            let documents = batch.documents();
+            let next = match self.is_too_large(&batch) {
+                true => Next::Halves(batch),
+                false => self.send(batch, data_streams, pass).await,
+            };
+            match next {
+                Next::Nothing => return,
+                Next::Again(left, after) => {
+                    if left.documents() < documents {
+                        backoff = Backoff::default();
                     }
-                    Sent::Refused(refused, response) => {
-                        if refused.items.len() > 1 {
-                            let (first, second) = refused.halves();
-                            batches.extend([second, first]);
-                        } else {
-                            self.refuse(refused, &response);
-                        }
-                        break;
-                    }
-                    Sent::Failed(failed, failure, after) => {
-                        self.failed(&failure, failed.items.len());
-                        batch = failed;
-                        after
-                    }
-                };
-                self.failing.fetch_add(1, Ordering::Relaxed);
-                wait.wait(after).await;
-                self.failing.fetch_sub(1, Ordering::Relaxed);
+                    batch = left;
+                    waiting = Some(self.waiting());
+                    tokio::time::sleep(backoff.next(after)).await;
+                }
+                Next::Elsewhere(left) => batch = left,
+                Next::Halves(whole) => {
+                    let (first, second) = whole.halves();
+                    // The other end is only gone when the process ends.
+                    let _ = self.batches.send(second);
+                    batch = first;
+                }
             }
         }
     }
 
-    /// What is left when partitions have gone meanwhile: their next owner has their documents. `None` when nothing is.
-    fn without_revoked(&self, batch: Batch) -> Option<Batch> {
-        let revoked = |item: &Item| item.original.assignment.is_revoked();
-        if !batch.items.iter().any(revoked) {
-            return (!batch.is_empty()).then_some(batch);
+    /// Partitions may have gone meanwhile: their next owner has their documents.
+    /// Which are left, where not all are.
+    fn without_revoked(&self, batch: &mut Batch) -> Option<Vec<usize>> {
+        if !batch.assignments().iter().any(|a| a.is_revoked()) {
+            return None;
         }
-        let (gone, left): (Vec<_>, Vec<_>) = batch.items.into_iter().partition(revoked);
-        for item in &gone {
-            self.acknowledge(item);
+        let (gone, left): (Vec<_>, Vec<_>) =
+            (0..batch.documents()).partition(|i| batch.assignment(*i).is_revoked());
+        let mut finished = Finished::default();
+        for item in gone {
+            finished.add(batch, item);
         }
-        Some(Batch::of(left, &batch.body)).filter(|batch| !batch.is_empty())
+        finished.acknowledge(batch, &self.acks);
+        *batch = batch.pick(left.iter().copied());
+        Some(left)
     }
 
-    async fn send(&self, batch: Batch) -> Sent {
-        let Batch { body, items } = batch;
-        let body = Bytes::from(body);
+    /// Sends all documents, and deals with the answers.
+    async fn send(self: &Arc<Self>, mut batch: Batch, data_streams: bool, pass: Pass<'_>) -> Next {
+        batch.attempts = batch.attempts.saturating_add(1);
+        let unsure = data_streams && batch.has_doubts();
         let began = Instant::now();
-        let answer = self.client.send(
-            Method::POST,
-            &self.path,
-            "application/x-ndjson",
-            Some(body.clone()),
-        );
-        let answer = self.telling_if_slow(answer).await;
-        self.stats
-            .bulk_seconds
-            .observe(began.elapsed().as_secs_f64());
-        let batch = |items| Batch {
-            body: body.clone().into(),
-            items,
+        let answer = self.telling_if_slow(self.request(&batch, unsure)).await;
+        let took = began.elapsed().as_secs_f64();
+        self.stats.bulk_seconds.observe(took);
+        let status = match &answer {
+            Ok(response) => response.status.as_str(),
+            Err(_) => "error",
         };
+        self.stats.bulk_requests.with_label_values(&[status]).inc();
         let response = match answer {
             Ok(response) => response,
-            Err(error) => {
-                self.stats.bulk_requests.with_label_values(&["error"]).inc();
-                *self.set_up.lock().await = false;
-                return Sent::Failed(batch(items), error.into(), None);
+            Err(error) => return self.unanswered(batch, error, began, pass).await,
+        };
+        match request_verdict(response.status.as_u16(), &response.body) {
+            RequestVerdict::Answered => {}
+            RequestVerdict::Split => return self.refused(batch, &response),
+            RequestVerdict::Again => return self.put_off(batch, &response, pass),
+        }
+        let Some(answer) = answer::parse(&response.body, batch.documents()) else {
+            let what = format!("_bulk: not an answer for {} documents", batch.documents());
+            let failure = Failure::nonsense(&what, &response);
+            batch.doubt_all();
+            pass.failed(false, response.retry_after);
+            self.failed(&failure, batch.documents());
+            return Next::Again(batch, response.retry_after);
+        };
+        let settling = Settling {
+            acks: &self.acks,
+            stats: &self.stats,
+            state: &self.state,
+            stream: self.stream.as_deref(),
+            data_streams,
+            room: self.make_room(&mut batch, &answer).await,
+        };
+        let settled = settling.settle(&mut batch, answer);
+        self.settled(batch, settled, began, pass, response.retry_after)
+            .await
+    }
+
+    /// Where documents have labels with more names than their index may have fields, sees to it that it takes them all the same.
+    /// Whether they are worth sending again.
+    async fn make_room(&self, batch: &mut Batch, answer: &Answer<'_>) -> bool {
+        let full = settle::without_room(batch, answer, self.stream.as_deref());
+        if full.is_empty() || !self.config.template.manage {
+            return false;
+        }
+        let mut made = false;
+        for index in full {
+            match engine::freeze_labels(&self.client, &index).await {
+                Ok(true) => made = true,
+                Ok(false) => return false,
+                Err(failure) => self.log(&failure.why, batch.documents()),
+            }
+        }
+        batch.no_room += u32::from(made);
+        // With a template of somebody else it can be other fields that are too many.
+        batch.no_room < MOST_WITHOUT_ROOM
+    }
+
+    async fn request(&self, batch: &Batch, with_index: bool) -> Result<Response, NoAnswer> {
+        let path = match with_index {
+            true => format!("{}{WITH_INDEX}", self.path),
+            false => self.path.clone(),
+        };
+        let plain = batch.body().clone();
+        let (body, encoding) = match self.config.bulk.compression {
+            Compression::None => (plain, None),
+            Compression::Gzip => {
+                let copy = plain.clone();
+                // It takes milliseconds, in which the others' answers would wait.
+                match tokio::task::spawn_blocking(move || gzip(&copy)).await {
+                    Ok(Ok(compressed)) => (compressed, Some("gzip")),
+                    // Never happens in memory; and it does as well without.
+                    _ => (plain, None),
+                }
             }
         };
-        let status = response.status;
+        self.stats.bulk_bytes.inc_by(body.len() as u64);
+        self.client
+            .send_encoded(
+                Method::POST,
+                &path,
+                "application/x-ndjson",
+                Some(body),
+                encoding,
+            )
+            .await
+    }
+
+    /// There is no answer: the documents may be there or not.
+    async fn unanswered(
+        &self,
+        mut batch: Batch,
+        error: NoAnswer,
+        began: Instant,
+        pass: Pass<'_>,
+    ) -> Next {
+        if error.may_be_done() {
+            batch.doubt_all();
+        }
+        let (overload, lost) = (error.is_timeout(), error.is_of_the_node());
+        self.failed(&error.into(), batch.documents());
+        if lost && self.client.has_good_node() {
+            if overload {
+                pass.partly();
+            }
+            return Next::Elsewhere(batch);
+        }
+        pass.failed(overload, None);
+        if lost && !overload {
+            self.went_away(began).await;
+        }
+        Next::Again(batch, None)
+    }
+
+    /// The request as a whole is to be sent again.
+    fn put_off(&self, mut batch: Batch, response: &Response, pass: Pass<'_>) -> Next {
+        let status = response.status.as_u16();
+        if status >= 500 || status == 408 {
+            // A proxy may say so of a request that the engine has got.
+            batch.doubt_all();
+        }
+        self.failed(&Failure::answer("_bulk", response), batch.documents());
+        let after = response.retry_after;
+        if matches!(status, 502..=504) && after.is_none() && self.client.has_good_node() {
+            pass.partly();
+            return Next::Elsewhere(batch);
+        }
+        pass.failed(matches!(status, 429 | 503 | 504), after);
+        Next::Again(batch, after)
+    }
+
+    /// The engine refuses the request as a whole.
+    fn refused(&self, batch: Batch, response: &Response) -> Next {
+        let too_large = response.status.as_u16() == 413;
+        if batch.documents() > 1 {
+            if too_large {
+                self.too_large
+                    .fetch_min(batch.body().len(), Ordering::Relaxed);
+            }
+            return Next::Halves(batch);
+        }
+        let reason = match too_large {
+            true => "too_large_for_sink",
+            false => "rejected_by_sink",
+        };
+        let error = format!("{}: {}", response.status, response.excerpt());
         self.stats
-            .bulk_requests
-            .with_label_values(&[status.as_str()])
+            .bulk_items
+            .with_label_values(&[Verdict::Never.outcome(), reason])
             .inc();
-        match request_verdict(status.as_u16()) {
-            RequestVerdict::Answered => {}
-            RequestVerdict::Split => return Sent::Refused(batch(items), response),
-            RequestVerdict::Again => {
-                let failure = Failure::answer("_bulk", &response);
-                return Sent::Failed(batch(items), failure, response.retry_after);
-            }
+        self.state.answered();
+        self.state.rejected(&error);
+        for item in 0..batch.documents() {
+            let refused = Refused {
+                original: batch.original(item),
+                reason,
+                error: error.clone(),
+                attempts: batch.attempts,
+            };
+            self.acks.refused(refused, batch.occupies(item));
         }
-        match serde_json::from_slice::<Answer>(&response.body) {
-            Ok(answer) if answer.items.len() == items.len() => {
-                Sent::Left(self.settle(items, &answer, &body), response.retry_after)
-            }
-            _ => {
-                let what = format!("_bulk: not an answer for {} documents", items.len());
-                let failure = Failure::nonsense(&what, &response);
-                Sent::Failed(batch(items), failure, None)
-            }
+        Next::Nothing
+    }
+
+    /// Sending it would be in vain, as experience says.
+    fn is_too_large(&self, batch: &Batch) -> bool {
+        batch.documents() > 1 && batch.body().len() >= self.too_large.load(Ordering::Relaxed)
+    }
+
+    /// Each document has had its answer.
+    async fn settled(
+        self: &Arc<Self>,
+        batch: Batch,
+        settled: Settled,
+        began: Instant,
+        pass: Pass<'_>,
+        after: Option<Duration>,
+    ) -> Next {
+        let Settled {
+            again,
+            unsure,
+            failure,
+            overload,
+            lacks_index,
+        } = settled;
+        let progress = again.len() < batch.documents();
+        match (overload, progress) {
+            (true, true) => pass.partly(),
+            (_, true) => pass.succeeded(),
+            (_, false) if overload || after.is_some() => pass.failed(overload, after),
+            // An index that takes nothing does not keep the others from going on.
+            (_, false) => pass.unused(),
         }
+        if lacks_index {
+            self.went_away(began).await;
+        }
+        match failure {
+            Some(failure) if !progress => self.failed(&failure, again.len()),
+            Some(failure) => self.log(&failure.why, again.len()),
+            None => {}
+        }
+        if !unsure.is_empty() {
+            let (items, suspects): (Vec<_>, Vec<_>) = unsure.into_iter().unzip();
+            // After a time-out these are mostly all, and a copy would take as much memory again.
+            if items.len() == batch.documents() {
+                tokio::spawn(self.clone().clear(batch, suspects));
+                return Next::Nothing;
+            }
+            tokio::spawn(self.clone().clear(batch.pick(items), suspects));
+        }
+        if again.is_empty() {
+            self.spare.give(batch);
+            return Next::Nothing;
+        }
+        Next::Again(batch.pick(again), after)
+    }
+
+    /// Sees to it that there is one copy only of documents that are in the engine and may have been there before.
+    async fn clear(self: Arc<Self>, mut batch: Batch, mut suspects: Vec<(Suspect, Verdict)>) {
+        let mut backoff = Backoff::default();
+        let mut waiting = None;
+        loop {
+            let pass = self.gate.enter().await;
+            waiting.take();
+            // Their next owner finds them in doubt too.
+            if let Some(left) = self.without_revoked(&mut batch) {
+                suspects = left.iter().map(|item| suspects[*item].clone()).collect();
+            }
+            let documents: Vec<_> = suspects
+                .iter()
+                .map(|(suspect, _)| suspect.clone())
+                .collect();
+            let doubts = |result: &str, count: usize| {
+                let counter = self.stats.bulk_doubts.with_label_values(&[result]);
+                counter.inc_by(count as u64);
+            };
+            let had_copy = match self.streams.clear(&self.client, &documents).await {
+                Ok(had_copy) => {
+                    let copies = had_copy.iter().filter(|had| **had).count();
+                    doubts("removed", copies);
+                    doubts("unique", had_copy.len() - copies);
+                    had_copy
+                }
+                Err(Unclear::Failed(failure) | Unclear::TooLarge(failure)) => {
+                    pass.unused();
+                    self.failed(&failure, documents.len());
+                    waiting = Some(self.waiting());
+                    tokio::time::sleep(backoff.next(None)).await;
+                    continue;
+                }
+                Err(Unclear::Never(failure)) => {
+                    doubts("unchecked", documents.len());
+                    self.unchecked(&failure, documents.len());
+                    vec![false; documents.len()]
+                }
+            };
+            let settling = Settling {
+                acks: &self.acks,
+                stats: &self.stats,
+                state: &self.state,
+                stream: self.stream.as_deref(),
+                data_streams: true,
+                room: false,
+            };
+            let verdicts = suspects.iter().map(|(_, verdict)| *verdict).zip(had_copy);
+            settling.cleared(&batch, verdicts);
+            self.spare.give(batch);
+            return;
+        }
+    }
+
+    fn unchecked(&self, failure: &Failure, documents: usize) {
+        let message = format!(
+            "{documents} documents were sent again after the data stream may have rolled over, and may be there twice: to look, the \
+             engine's user needs the rights to read, delete and view the metadata of the stream's indices, which must be open ({})",
+            failure.why
+        );
+        if self.doubts_told.is_due() {
+            tracing::warn!(message, "duplicates are possible");
+        }
+        self.state.notice("DuplicatesPossible", message);
     }
 
     /// Waits for an answer, and tells while it takes long: the time-out is far away.
     async fn telling_if_slow<T>(&self, answer: impl Future<Output = T>) -> T {
         let mut answer = std::pin::pin!(answer);
         let began = Instant::now();
+        let mut waiting = None;
         loop {
             tokio::select! {
                 answer = &mut answer => return answer,
                 () = tokio::time::sleep(SLOW) => {
+                    waiting.get_or_insert_with(|| self.waiting());
                     let seconds = began.elapsed().as_secs();
                     let why = format!("_bulk: no answer for {seconds} s");
                     self.failed(&Failure { kind: SinkCondition::Unreachable, why }, 0);
@@ -212,121 +523,85 @@ impl Deliverer {
         }
     }
 
-    /// Deals with each document by its answer; returns those to be sent again.
-    fn settle(&self, items: Vec<Item>, answer: &Answer, body: &Bytes) -> Batch {
-        let mut again = Vec::new();
-        let mut last_failure = None;
-        let mut counts = [
-            ("created", 0),
-            ("duplicate", 0),
-            ("retried", 0),
-            ("rejected", 0),
-        ];
-        for (item, answer) in items.into_iter().zip(&answer.items) {
-            let outcome = &answer.create;
-            let error = || match &outcome.error {
-                Some(error) => format!("{} {error}", outcome.status),
-                None => outcome.status.to_string(),
-            };
-            let verdict = outcome.verdict();
-            counts[verdict as usize].1 += 1;
-            match verdict {
-                Verdict::Created | Verdict::Duplicate => self.acknowledge(&item),
-                Verdict::Again => {
-                    last_failure = Some(Failure::document(outcome));
-                    again.push(item);
-                }
-                Verdict::Never => {
-                    let error = error();
-                    tracing::debug!(
-                        offset = item.original.offset,
-                        error,
-                        "rejected by the engine"
-                    );
-                    self.state.rejected(&error);
-                    self.dead_letters
-                        .send(item.original, "rejected_by_sink", error, item.bytes);
-                }
-            }
-        }
-        for (outcome, count) in counts {
-            self.stats
-                .bulk_items
-                .with_label_values(&[outcome])
-                .inc_by(count);
-        }
-        let [created, duplicate, _, rejected] = counts.map(|(_, count)| count);
-        self.state.taken(created + duplicate);
-        if created + duplicate + rejected > 0 {
-            self.state.answered();
-        }
-        match last_failure {
-            Some(failure) if created + duplicate + rejected == 0 => {
-                self.failed(&failure, again.len());
-            }
-            Some(failure) => self.log(&failure.why, again.len()),
-            None => {}
-        }
-        Batch::of(again, body)
-    }
-
-    /// A single document that the engine refuses to read.
-    fn refuse(&self, batch: Batch, response: &Response) {
-        let reason = match response.status.as_u16() {
-            413 => "too_large_for_sink",
-            _ => "rejected_by_sink",
-        };
-        let error = format!("{}: {}", response.status, response.excerpt());
-        self.stats.bulk_items.with_label_values(&["rejected"]).inc();
-        self.state.answered();
-        for item in batch.items {
-            self.state.rejected(&error);
-            self.dead_letters
-                .send(item.original, reason, error.clone(), item.bytes);
-        }
-    }
-
-    fn acknowledge(&self, item: &Item) {
-        self.acks
-            .done(&item.original.assignment, item.original.offset, item.bytes);
-    }
-
-    async fn ensure_set_up(&self) {
+    /// Whether the engine has data streams, when it is set up at last.
+    async fn ensure_set_up(&self) -> bool {
         // Whoever comes first does it; the others wait here.
+        self.setting_up.fetch_add(1, Ordering::Relaxed);
         let mut set_up = self.set_up.lock().await;
-        let mut wait = Wait::default();
-        while !*set_up {
-            match engine::set_up(&self.client, &self.config).await {
+        let mut backoff = Backoff::default();
+        let mut waiting = None;
+        let data_streams = loop {
+            if let Some((engine, _)) = &*set_up {
+                break engine.data_streams;
+            }
+            match engine::set_up(&self.client, &self.config, &self.consumer).await {
                 Ok(engine) => {
-                    *set_up = true;
-                    self.ready.store(true, Ordering::Relaxed);
+                    self.too_large.store(usize::MAX, Ordering::Relaxed);
+                    self.streams.forget_sizes();
                     self.state.set_up();
-                    tracing::info!(
-                        engine = engine.name,
-                        version = engine.version,
-                        data_streams = engine.data_streams,
-                        index = self.config.data_stream,
-                        "the search engine is set up"
-                    );
+                    self.state.remarks(engine.remarks.clone());
+                    if !self.ready.swap(true, Ordering::Relaxed) {
+                        tracing::info!(
+                            engine = engine.name,
+                            version = engine.version,
+                            data_streams = engine.data_streams,
+                            index = self.config.data_stream,
+                            "the search engine is set up"
+                        );
+                    }
+                    *set_up = Some((engine, Instant::now()));
                 }
                 Err(failure) => {
                     self.failed(&failure, 0);
-                    self.failing.fetch_add(1, Ordering::Relaxed);
-                    wait.wait(None).await;
-                    self.failing.fetch_sub(1, Ordering::Relaxed);
+                    waiting.get_or_insert_with(|| self.waiting());
+                    tokio::time::sleep(backoff.next(None)).await;
                 }
             }
+        };
+        self.setting_up.fetch_sub(1, Ordering::Relaxed);
+        data_streams
+    }
+
+    /// The engine may come back empty; unless it was set up later than `since`, it is set up again.
+    async fn went_away(&self, since: Instant) {
+        let mut set_up = self.set_up.lock().await;
+        set_up.take_if(|(_, at)| *at < since);
+    }
+
+    /// Something waits for the engine to come right, as long as the answer is kept.
+    fn waiting(&self) -> Waiting<'_> {
+        self.failing.fetch_add(1, Ordering::Relaxed);
+        self.stats.bulk_waiting.inc();
+        Waiting(self)
+    }
+
+    /// Makes again what others have changed or deleted of what is kept in the engine.
+    async fn check(&self) {
+        if !self.set_up.try_lock().is_ok_and(|set_up| set_up.is_some()) {
+            return;
+        }
+        // What was too large need not be so for ever.
+        self.too_large.store(usize::MAX, Ordering::Relaxed);
+        self.streams.forget_sizes();
+        match engine::set_up(&self.client, &self.config, &self.consumer).await {
+            Ok(engine) => self.state.remarks(engine.remarks),
+            // Whether documents are taken, deliveries show.
+            Err(failure) => tracing::debug!(why = failure.why, "the set-up cannot be checked"),
         }
     }
 
     /// While there is nothing to deliver nothing would be known of the engine: asks it now and then.
     pub async fn probe(self: Arc<Self>) {
+        let mut checked = Instant::now();
         loop {
             tokio::time::sleep(PROBE_INTERVAL).await;
-            let idle = self.requests.available_permits() == self.config.bulk.concurrency as usize;
+            if checked.elapsed() >= engine::CHECK_INTERVAL {
+                checked = Instant::now();
+                self.check().await;
+            }
             // Who is setting it up sees for itself.
-            let set_up = self.set_up.try_lock().is_ok_and(|set_up| *set_up);
-            if !idle || !(set_up || self.state.is_failing()) {
+            let set_up = self.set_up.try_lock().is_ok_and(|set_up| set_up.is_some());
+            if !self.gate.is_idle() || !(set_up || self.state.is_failing()) {
                 continue;
             }
             let probe = tokio::time::timeout(SLOW, engine::probe(&self.client)).await;
@@ -339,7 +614,7 @@ impl Deliverer {
                 Ok(()) => self.state.answered(),
                 Err(failure) => {
                     if failure.kind == SinkCondition::Unreachable {
-                        *self.set_up.lock().await = false;
+                        self.went_away(Instant::now()).await;
                     }
                     self.failed(&failure, 0);
                 }
@@ -353,12 +628,7 @@ impl Deliverer {
     }
 
     fn log(&self, why: &str, documents: usize) {
-        let mut logged_at = self
-            .logged_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if logged_at.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
-            *logged_at = Some(Instant::now());
+        if self.failures_told.is_due() {
             tracing::warn!(
                 why,
                 documents,
@@ -368,22 +638,13 @@ impl Deliverer {
     }
 }
 
-/// Longer and longer waits.
-#[derive(Default)]
-struct Wait {
-    attempts: u32,
+fn gzip(body: &[u8]) -> std::io::Result<Bytes> {
+    let capacity = body.len() / 8;
+    let mut encoder = GzEncoder::new(Vec::with_capacity(capacity), flate2::Compression::fast());
+    encoder.write_all(body)?;
+    Ok(encoder.finish()?.into())
 }
 
-impl Wait {
-    async fn wait(&mut self, at_least: Option<Duration>) {
-        let wait = FIRST_WAIT * 2_u32.saturating_pow(self.attempts.min(10));
-        self.attempts += 1;
-        let wait = wait.min(LONGEST_WAIT).max(at_least.unwrap_or_default());
-        // So that not all come back at the same moment.
-        let nanos = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |d| d.subsec_nanos());
-        let jitter = 0.75 + f64::from(nanos % 1000) / 2000.0;
-        tokio::time::sleep(wait.mul_f64(jitter)).await;
-    }
-}
+#[cfg(test)]
+#[path = "deliver_tests.rs"]
+mod tests;

@@ -5,7 +5,14 @@ use serde_json::{Value, json};
 use super::*;
 use crate::pipeline::Assignment;
 
+/// Of the record.
+const MILLIS: i64 = 1_714_557_600_500;
+
 fn bulk(json: &str, place: Option<usize>) -> Result<(Value, Value), Rejection> {
+    bulk_to("logs-bt-default", json, place)
+}
+
+fn bulk_to(stream: &str, json: &str, place: Option<usize>) -> Result<(Value, Value), Rejection> {
     let element = bt_events::parse(json.as_bytes())
         .expect(json)
         .next()
@@ -15,13 +22,14 @@ fn bulk(json: &str, place: Option<usize>) -> Result<(Value, Value), Rejection> {
     let origin = Origin {
         assignment: &assignment,
         offset: 77,
-        timestamp: None,
+        timestamp: Some(MILLIS),
         key: None,
         place,
-        bytes: None,
+        bytes: Some(element.json().as_bytes()),
     };
     let mut out = Vec::new();
-    write(&mut out, &event, &origin)?;
+    let target = Target::parse(stream).expect(stream);
+    write(&mut out, &event, &origin, &target)?;
     let text = String::from_utf8(out).expect("UTF-8");
     let lines: Vec<&str> = text.split('\n').collect();
     assert_eq!(lines.len(), 3, "two lines, each ended: {text}");
@@ -106,4 +114,155 @@ fn ids_are_the_events_or_the_place_in_kafka() {
         bulk(infinite, None).map_err(|why| why.reason),
         Err("non_finite_value")
     );
+}
+
+#[test]
+fn the_index_is_named_where_it_is_not_always_the_same() {
+    let event =
+        r#"{"ts":"2024-05-02T00:00:00Z","service":"A-b","id":"1","level":"i","message":"m"}"#;
+    let action = bulk_to("logs-{service}-{date}", event, None).map(|(action, _)| action);
+    let want = json!({"create": {"_index": "logs-a_b-2024.05.02", "_id": "1"}});
+    assert_eq!(action, Ok(want));
+}
+
+#[test]
+fn an_impossible_time_is_the_records_and_is_kept() {
+    let cases = [
+        ("1714557600123456", json!(1_714_557_600_123_456_u64)),
+        ("-62135596800001", json!("0000-12-31T23:59:59.999Z")),
+        (
+            r#""-000044-03-15T12:00:00Z""#,
+            json!("-000044-03-15T12:00:00Z"),
+        ),
+    ];
+    for (ts, kept) in cases {
+        let event = format!(
+            r#"{{"ts":{ts},"service":"s","level":"i","message":"m","fields":{{"event_ts":1}}}}"#
+        );
+        let (_, document) = bulk(&event, None).expect(ts);
+        assert_eq!(document["@timestamp"], json!(MILLIS), "{ts}");
+        assert_eq!(
+            document["labels"],
+            json!({"event_ts": kept, "event_ts_": 1})
+        );
+    }
+    let first = r#"{"ts":-62135596800000,"service":"s","type":"t"}"#;
+    let (_, document) = bulk(first, None).expect(first);
+    assert_eq!(document["@timestamp"], json!("0001-01-01T00:00:00Z"));
+}
+
+#[test]
+fn labels_are_such_as_every_engine_takes() {
+    let digits = "1".repeat(401);
+    let long = "x".repeat(300);
+    let cases = [
+        (
+            r#"{"a":"x","b":1,"c":true}"#.to_owned(),
+            json!({"a": "x", "b": 1, "c": true}),
+        ),
+        (
+            r#"{ "a.b" : -1.5e3 , "c" : false }"#.to_owned(),
+            json!({"a_b": -1500.0, "c": false}),
+        ),
+        ("{\"a\":1,\n\"b\":2}".to_owned(), json!({"a": 1, "b": 2})),
+        (
+            r#"{"a.b":1,"a_b":2,"a*b":3}"#.to_owned(),
+            json!({"a_b": 1, "a_b_": 2, "a_b__": 3}),
+        ),
+        (
+            r#"{"a":1,"a":2,"\u0061":3}"#.to_owned(),
+            json!({"a": 1, "a_": 2, "a__": 3}),
+        ),
+        (
+            r#"{"":1,"\u0000":2,".":3," ":4}"#.to_owned(),
+            json!({"_": 1, "__": 2, "___": 3, "____": 4}),
+        ),
+        (
+            r#"{"a":null,"b":[1, 2],"c":{}}"#.to_owned(),
+            json!({"b": "[1, 2]", "c": "{}"}),
+        ),
+        (
+            r#"{"a":"\ud800","b":"\ud83d\ude00"}"#.to_owned(),
+            json!({"a": "\"\\ud800\"", "b": "😀"}),
+        ),
+        (format!(r#"{{"a":{digits}}}"#), json!({"a": digits})),
+        (format!(r#"{{"{long}":1}}"#), json!({&long[..256]: 1})),
+        (
+            format!(r#"{{"{}":1}}"#, "é".repeat(200)),
+            json!({"é".repeat(128): 1}),
+        ),
+        ("{}".to_owned(), Value::Null),
+        ("{\"a\":null}".to_owned(), Value::Null),
+    ];
+    for (fields, want) in cases {
+        let event =
+            format!(r#"{{"ts":1,"service":"s","level":"i","message":"m","fields":{fields}}}"#);
+        let (_, document) = bulk(&event, None).expect(&event);
+        assert_eq!(document["labels"], want, "{fields}");
+        assert_eq!(document["event"]["original"], Value::Null, "{fields}");
+    }
+}
+
+#[test]
+fn what_no_engine_takes_is_in_the_original() {
+    let many: Vec<String> = (0..300).map(|n| format!(r#""n{n}":{n}"#)).collect();
+    let twins = vec![r#""a":1"#; 300];
+    let large = format!(r#""a":1,"b":"{}","c":3"#, "x".repeat(30_000));
+    for (fields, labels) in [(many.join(","), 200), (twins.join(","), 200), (large, 2)] {
+        let event =
+            format!(r#"{{"ts":1,"service":"s","level":"i","message":"m","fields":{{{fields}}}}}"#);
+        let (_, document) = bulk(&event, None).expect(&event);
+        let kept = document["labels"].as_object().map(serde_json::Map::len);
+        assert_eq!(kept, Some(labels));
+        assert_eq!(document["event"]["original"], json!(event));
+    }
+    let deep = format!("{}1{}", "[".repeat(2000), "]".repeat(2000));
+    for payload in [r#"{"a":1,"a":2}"#, r#"{"x":{"":1}}"#, &deep] {
+        let event = format!(r#"{{"ts":1,"service":"s","type":"t","payload":{payload}}}"#);
+        let (_, document) = bulk(&event, None).expect(&event);
+        assert_eq!(document["payload"], Value::Null);
+        assert_eq!(document["event"]["original"], json!(event));
+    }
+}
+
+#[test]
+fn what_is_no_event_is_a_document_of_its_text() {
+    let assignment = Arc::new(Assignment::new("logs.events".into(), "aBc_-".into(), 2, 1));
+    let cases: [(Option<&[u8]>, &str, &str); 3] = [
+        (
+            Some(b"oops: \"\xff\"\n"),
+            "oops: \"\u{fffd}\"\n",
+            "invalid_utf8",
+        ),
+        (Some(b"{\"a\":1}"), "{\"a\":1}", "unknown_kind"),
+        (None, "", "null_value"),
+    ];
+    for (bytes, message, code) in cases {
+        let event = bytes
+            .ok_or(bt_events::EventError::NullValue)
+            .and_then(bt_events::parse)
+            .and_then(|mut elements| elements.next().expect("one element").event());
+        let error = event.expect_err(code);
+        let origin = Origin {
+            assignment: &assignment,
+            offset: 77,
+            timestamp: Some(MILLIS),
+            key: None,
+            place: Some(2),
+            bytes,
+        };
+        let mut out = Vec::new();
+        let target = Target::parse("logs-{service}-{date}").expect("a name");
+        super::super::malformed::write(&mut out, &error, &origin, &target);
+        let lines: Vec<Value> = out
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).expect("JSON"))
+            .collect();
+        let action = json!({"_index": "logs-_unknown-2024.05.01", "_id": "aBc_--2-77-2"});
+        let document = json!({"@timestamp": MILLIS, "message": message,
+            "error": {"code": code, "message": error.to_string()},
+            "event": {"kind": "pipeline_error", "dataset": "logs.events"}});
+        assert_eq!(lines, [json!({"create": action}), document]);
+    }
 }

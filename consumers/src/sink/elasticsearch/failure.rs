@@ -1,6 +1,6 @@
 use reqwest::StatusCode;
 
-use super::bulk::{ItemError, Outcome};
+use super::answer::Outcome;
 use super::client::{NoAnswer, Response};
 use crate::sink_state::SinkCondition;
 
@@ -29,14 +29,20 @@ impl Failure {
         }
     }
 
+    /// An answer of success that tells of failures.
+    pub fn unavailable(what: &str, response: &Response) -> Self {
+        Self {
+            kind: SinkCondition::Unavailable,
+            ..Self::answer(what, response)
+        }
+    }
+
     /// A document that may be taken later.
-    pub fn document(outcome: &Outcome) -> Self {
+    pub fn document(outcome: &Outcome<'_>) -> Self {
         let status = StatusCode::from_u16(outcome.status).unwrap_or_default();
         let error = outcome.error.as_ref();
         let kind = match error {
-            Some(ItemError { r#type, .. }) if r#type == "security_exception" => {
-                SinkCondition::Unauthorized
-            }
+            Some(error) if error.r#type.0 == "security_exception" => SinkCondition::Unauthorized,
             _ => SinkCondition::Unavailable,
         };
         let why = match error {
@@ -49,8 +55,12 @@ impl Failure {
 
 impl From<NoAnswer> for Failure {
     fn from(error: NoAnswer) -> Self {
+        let kind = match error {
+            NoAnswer::Credentials(_) => SinkCondition::Unauthorized,
+            NoAnswer::Lost { .. } | NoAnswer::Authorities(_) => SinkCondition::Unreachable,
+        };
         Self {
-            kind: SinkCondition::Unreachable,
+            kind,
             why: error.to_string(),
         }
     }
@@ -87,7 +97,9 @@ mod tests {
 
     #[test]
     fn a_document_refused_for_lack_of_rights_is_told_apart() {
-        let outcome = |json: &str| serde_json::from_str::<Outcome>(json).expect("an outcome");
+        fn outcome(json: &str) -> Outcome<'_> {
+            serde_json::from_str(json).expect("an outcome")
+        }
         let forbidden = Failure::document(&outcome(
             r#"{"status":403,"error":{"type":"security_exception","reason":"action [indices:data/write] is unauthorized"}}"#,
         ));
