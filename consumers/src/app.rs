@@ -5,13 +5,14 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{self, Config, ConfigError};
+use crate::memory;
 use crate::pipeline::{
-    Acks, Commits, DeadLetters, Exactly, Lease, Letters, Parts, Pipeline, PipelineError, Settings,
-    ack_channel, exact,
+    Acks, Commits, Committing, Exactly, Lease, Letters, Limits, Parts, Pipeline, PipelineError,
+    Settings, ack_channel,
 };
 use crate::server;
 use crate::sink::Sink;
-use crate::sink::elasticsearch::ElasticsearchSink;
+use crate::sink::elasticsearch::{ElasticsearchSink, StartError};
 use crate::sink::prometheus::exposition::Exposition;
 use crate::sink::prometheus::{PrometheusSink, SeriesSettings, Store};
 use crate::sink_state::SinkState;
@@ -19,6 +20,8 @@ use crate::stats::{Health, Stats};
 
 /// For dead letters, where the sink itself holds nothing.
 const MIN_IN_FLIGHT: usize = 16 * 1024 * 1024;
+/// As many bytes of dead letters a partition may always have under way: one of the largest records.
+const LARGE_LETTER: usize = 1024 * 1024;
 
 /// The ports to listen on.
 #[derive(Debug, Clone, Copy)]
@@ -55,9 +58,9 @@ pub enum RunError {
     /// Kafka, or the clients for it.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
-    /// The sink's HTTP client.
-    #[error("cannot make the HTTP client of the sink: {0}")]
-    Http(#[from] reqwest::Error),
+    /// The elasticsearch sink.
+    #[error(transparent)]
+    Sink(#[from] StartError),
     /// The credentials of Kafka.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -82,6 +85,9 @@ pub fn check(config: &Config) -> Result<(), RunError> {
 /// # Errors
 /// When it cannot start, or Kafka's answer is final. The process should end then, and be started again.
 pub fn run(config: Config, ports: Ports) -> Result<(), RunError> {
+    if config.sink.elasticsearch.is_some() {
+        memory::keep();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -119,9 +125,13 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
     let built = Built {
         runtime: tokio::runtime::Handle::current(),
         config: &config,
-        kafka: kafka.clone(),
-        client_id: client_id.clone(),
-        letters,
+        committing: Committing {
+            kafka: kafka.clone(),
+            client_id: client_id.clone(),
+            group_id: config.group_id.clone(),
+            member: member(),
+            letters,
+        },
         acks,
         stats: stats.clone(),
         state: state.clone(),
@@ -129,7 +139,7 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
     let Ends {
         sink,
         commits,
-        max_in_flight,
+        limits,
     } = match &config.sink.elasticsearch {
         Some(elasticsearch) => built.elasticsearch(elasticsearch)?,
         // Exactly one of the two is set, or the configuration would not have been read.
@@ -142,7 +152,7 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
         group_id: config.group_id,
         topics: config.topics,
         start_from: config.start_from,
-        max_in_flight,
+        limits,
     };
     let parts = Parts {
         runtime: tokio::runtime::Handle::current(),
@@ -182,9 +192,7 @@ async fn supervise(config: Config, ports: Ports) -> Result<(), RunError> {
 struct Built<'c> {
     runtime: tokio::runtime::Handle,
     config: &'c Config,
-    kafka: bt_kafka::Connection,
-    client_id: String,
-    letters: Letters,
+    committing: Committing,
     acks: Acks,
     stats: Arc<Stats>,
     state: Arc<SinkState>,
@@ -194,38 +202,31 @@ struct Built<'c> {
 struct Ends {
     sink: Box<dyn Sink>,
     commits: Commits,
-    /// How many bytes may be under way.
-    max_in_flight: usize,
+    limits: Limits,
 }
 
 impl Built<'_> {
-    fn dead_letters(&self) -> Result<DeadLetters, RunError> {
-        let dead_letters = DeadLetters::new(
-            &self.kafka,
-            &format!("{}-dead-letters", self.client_id),
-            self.letters.clone(),
-            self.acks.clone(),
-            self.stats.clone(),
-            self.state.clone(),
-        );
-        Ok(dead_letters.map_err(PipelineError::from)?)
-    }
-
     fn elasticsearch(self, config: &config::ElasticsearchSink) -> Result<Ends, RunError> {
-        let dead_letters = self.dead_letters()?;
+        let commits = self.committing.offsets(self.runtime.clone())?;
+        let consumer = &self.config.consumer;
         let sink = ElasticsearchSink::new(
             config,
+            consumer,
             &self.runtime,
             self.acks,
-            dead_letters.clone(),
             self.stats,
             self.state,
         )?;
         let max_in_flight = ElasticsearchSink::max_in_flight(&config.bulk);
+        let limits = Limits {
+            all: max_in_flight.max(MIN_IN_FLIGHT),
+            // The documents, and the originals of as many bytes.
+            bulk: 2 * config.bulk.max_bytes as usize,
+        };
         Ok(Ends {
             sink: Box::new(sink),
-            commits: Commits::Offsets(dead_letters),
-            max_in_flight: max_in_flight.max(MIN_IN_FLIGHT),
+            commits,
+            limits,
         })
     }
 
@@ -241,22 +242,18 @@ impl Built<'_> {
         });
         let commits = match &self.config.state_topic {
             Some(state_topic) if prometheus.exactly_once => {
-                let settings = Exactly {
-                    kafka: self.kafka.clone(),
-                    client_id: self.client_id.clone(),
-                    group_id: self.config.group_id.clone(),
-                    member: member(),
+                let exactly = Exactly {
                     state_topic: state_topic.clone(),
                     start_from: self.config.start_from,
                     session_timeout: self.config.session_timeout.0,
-                    letters: self.letters.clone(),
                     series: series.clone(),
                     lease: lease.clone(),
                 };
                 let (stats, state) = (self.stats.clone(), self.state.clone());
-                exact(settings, self.runtime.clone(), stats, state)?
+                self.committing
+                    .exactly(exactly, self.runtime, stats, state)?
             }
-            _ => Commits::Offsets(self.dead_letters()?),
+            _ => self.committing.offsets(self.runtime)?,
         };
         let store = Arc::new(Store::new(lease));
         let exposition = Arc::new(Exposition::new(store.clone()));
@@ -269,7 +266,10 @@ impl Built<'_> {
         Ok(Ends {
             sink: Box::new(sink),
             commits,
-            max_in_flight: MIN_IN_FLIGHT,
+            limits: Limits {
+                all: MIN_IN_FLIGHT,
+                bulk: LARGE_LETTER,
+            },
         })
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bt_consumers::config::Config;
-use bt_consumers::{Ports, check, run};
+use bt_consumers::{Ports, ReplayOptions, check, replay, run};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -38,9 +38,15 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Send dead letters to the elasticsearch sink again, after what they were refused for was put right. What is there already stays as
+    /// it is, so that it can be run again, or stopped at any moment.
+    ///
+    /// Ends with 0 when all is done, 1 when something was refused again or skipped, 2 when it could not be done.
+    Replay(ReplayOptions),
 }
 
 fn main() -> ExitCode {
+    abort_on_panic();
     let (config, ports) = match Cli::parse().command {
         Command::Validate { config } => {
             let checked = Config::load(&config)
@@ -54,6 +60,7 @@ fn main() -> ExitCode {
                 }
             };
         }
+        Command::Replay(options) => return send_again(&options),
         Command::Run {
             config,
             http_port,
@@ -82,6 +89,39 @@ fn main() -> ExitCode {
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whatever panics, a task that delivers included, would leave work behind that nobody finishes: the process ends, and is started
+/// again where it had got to.
+fn abort_on_panic() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::abort();
+    }));
+}
+
+/// Tells people on standard error how far it is, and gives the summary out.
+fn send_again(options: &ReplayOptions) -> ExitCode {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("error,librdkafka=off,rdkafka=off"));
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .init();
+    let summary = Config::load(&options.config)
+        .map_err(anyhow::Error::from)
+        .and_then(|config| Ok(replay(&config, options, &mut std::io::stderr())?));
+    match summary {
+        Ok(summary) => {
+            print!("{summary}");
+            ExitCode::from(u8::from(!summary.is_complete()))
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
         }
     }
 }
