@@ -93,6 +93,16 @@ http://elasticsearch.{{ .Release.Namespace }}.svc:9200
 {{- end -}}
 {{- end }}
 
+{{/* The engine's address for the web interfaces: they do not log in, and trust the authorities of the system only. */}}
+{{- define "bt.unsecuredSearchUrl" -}}
+{{- if not (or .Values.search.auth .Values.search.tls) }}{{ include "bt.searchUrl" . }}{{ end }}
+{{- end }}
+
+{{/* Whether there is a Kibana. */}}
+{{- define "bt.hasKibana" -}}
+{{- if and .Values.kibana.enabled (eq .Values.search.engine "elasticsearch") (include "bt.unsecuredSearchUrl" .) }}true{{ end }}
+{{- end }}
+
 {{- define "bt.prometheusUrl" -}}
 {{- if .Values.prometheus.enabled -}}
 http://prometheus.{{ .Release.Namespace }}.svc:9090
@@ -112,4 +122,32 @@ http://prometheus.{{ .Release.Namespace }}.svc:9090
   {{- end -}}
 {{- end -}}
 {{- toJson $out -}}
+{{- end }}
+
+{{/* Refuses an auth that is not exactly one way to log in. Call with (dict "at" "search.auth" "auth" .Values.search.auth). */}}
+{{- define "bt.checkAuth" -}}
+{{- $auth := include "bt.compact" .auth | fromJson }}
+{{- $named := or (hasKey $auth "username") (hasKey $auth "passwordSecretRef") }}
+{{- $whole := and (hasKey $auth "username") (hasKey $auth "passwordSecretRef") }}
+{{- $key := hasKey $auth "apiKeySecretRef" }}
+{{- if and $named $key }}
+  {{- fail (printf "\n\n%s has two ways to log in, username with passwordSecretRef and apiKeySecretRef: set those that are not wanted to null (values files are merged).\n" .at) }}
+{{- else if not (or $whole $key) }}
+  {{- fail (printf "\n\n%s is not complete: give username with passwordSecretRef, or apiKeySecretRef.\n" .at) }}
+{{- end }}
+{{- end }}
+
+{{/* Refuses fields that the definition in the cluster does not know: Kubernetes would drop them without a word. Call with
+     (dict "at" "consumers.logs" "value" $spec "schema" $schema), the schema as in a definition. */}}
+{{- define "bt.checkFields" -}}
+{{- $known := .schema.properties }}
+{{- if and $known (kindIs "map" .value) }}
+{{- range $key, $value := .value }}
+  {{- $at := printf "%s.%s" $.at $key }}
+  {{- if not (hasKey $known $key) }}
+    {{- fail (printf "\n\n%s: the custom resource definitions in this cluster are of an earlier version, and do not have this field. Update them first, from the root of the repository:\n\n    kubectl apply -f crds/\n" $at) }}
+  {{- end }}
+  {{- include "bt.checkFields" (dict "at" $at "value" $value "schema" (get $known $key)) }}
+{{- end }}
+{{- end }}
 {{- end }}

@@ -6,6 +6,7 @@
 mod conditions;
 mod consumer;
 mod kafka;
+mod search;
 mod topic;
 
 pub use conditions::{Condition, set_condition};
@@ -14,6 +15,7 @@ pub use consumer::{
     TelemetryConsumerSpec, TelemetryConsumerStatus, TopicLag,
 };
 pub use kafka::{KafkaSpec, SaslSpec, SecretKeyRef, SecretRef, TlsSpec};
+pub use search::{SearchAuth, SearchSink, SearchTls};
 pub use topic::{
     AdoptionPolicy, DeletionPolicy, Drift, DriftPolicy, KafkaTopic, KafkaTopicSpec,
     KafkaTopicStatus,

@@ -180,7 +180,7 @@ impl Clusters {
         if let Some(spec) = &cluster.tls {
             let mut tls = Tls::default();
             if let Some(ca) = &spec.ca_secret_ref {
-                let key = ca.key.as_deref().unwrap_or("ca.crt");
+                let key = ca.key_or("ca.crt");
                 let field = "spec.kafka.tls.caSecretRef";
                 tls.ca = Some(secrets.text(field, &ca.name, key).await?);
             }
@@ -197,7 +197,7 @@ impl Clusters {
         if let Some(spec) = &cluster.sasl {
             let field = "spec.kafka.sasl.passwordSecretRef";
             let reference = &spec.password_secret_ref;
-            let key = reference.key.as_deref().unwrap_or("password");
+            let key = reference.key_or("password");
             let password = secrets.text(field, &reference.name, key).await?;
             connection.sasl = Some(Sasl {
                 mechanism: spec.mechanism,

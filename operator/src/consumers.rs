@@ -16,6 +16,7 @@ mod owned;
 mod reconcile;
 mod rollout;
 mod scaling;
+mod search;
 mod sink_health;
 mod source_topics;
 mod status;

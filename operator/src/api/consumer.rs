@@ -1,10 +1,10 @@
-use bt_consumers::config::{ElasticsearchSink, HumanDuration, PrometheusSink, StartFrom};
+use bt_consumers::config::{HumanDuration, PrometheusSink, StartFrom};
 use k8s_openapi::api::core::v1::{EnvVar, ResourceRequirements};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, KafkaSpec};
+use super::{Condition, KafkaSpec, SearchSink};
 
 /// A group of consumer pods that carries topics into a sink.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -186,7 +186,7 @@ pub struct Sink {
     pub prometheus: Option<PrometheusSink>,
     /// Logs and business events as documents in Elasticsearch or OpenSearch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub elasticsearch: Option<ElasticsearchSink>,
+    pub elasticsearch: Option<SearchSink>,
     /// Your own consumer, in an image of yours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom: Option<CustomSink>,
@@ -325,6 +325,9 @@ pub struct TelemetryConsumerStatus {
     /// The revision that did not become ready and was taken back; not tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_revision: Option<String>,
+    /// A digest of what the sink's Secrets held then, where it has any: with others that revision is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_secrets: Option<String>,
     /// Conditions; `Ready` is the summary.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

@@ -74,3 +74,10 @@ pub struct SecretKeyRef {
     #[schemars(length(min = 1))]
     pub key: Option<String>,
 }
+
+impl SecretKeyRef {
+    /// The key, or this one where none is given.
+    pub fn key_or(&self, default: &'static str) -> &str {
+        self.key.as_deref().unwrap_or(default)
+    }
+}

@@ -27,7 +27,7 @@ use super::desired::Desired;
 use super::source_topics::TopicShape;
 use crate::api::{KafkaTopic, TelemetryConsumer};
 
-pub use pod::{KAFKA_DIRECTORY, is_operators_env};
+pub use pod::{KAFKA_DIRECTORY, SINK_DIRECTORY, is_operators_env};
 
 /// The label of what the operator made.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "bt-operator");
@@ -35,7 +35,7 @@ pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "bt-operat
 pub const OWNED_SELECTOR: &str = "app.kubernetes.io/managed-by=bt-operator";
 /// The pod template's annotation that names its revision.
 pub const REVISION_ANNOTATION: &str = "monitoring.bt.dev/revision";
-/// The pod template's annotation that changes with the Secrets that the pods read.
+/// The pod template's annotation that changes with the Secrets that the pods read at start.
 pub const CREDENTIALS_ANNOTATION: &str = "monitoring.bt.dev/credentials";
 
 /// What the objects depend on besides the resource.
@@ -191,10 +191,15 @@ fn pod_template(
         annotate(
             &mut template,
             CREDENTIALS_ANNOTATION,
-            digest(&json(&desired.credentials)),
+            credentials_digest(&desired.credentials),
         );
     }
     Ok(template)
+}
+
+/// Another one where any of these Secrets has another version.
+pub fn credentials_digest(versions: &BTreeMap<String, String>) -> String {
+    digest(&json(versions))
 }
 
 fn annotate(template: &mut PodTemplateSpec, key: &str, value: String) {

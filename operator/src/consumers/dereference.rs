@@ -10,6 +10,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::search;
 use crate::api::TelemetryConsumer;
 
 /// How long it is believed that there is no such Secret.
@@ -24,6 +25,36 @@ struct Reference {
     keys: Vec<String>,
     /// Whether what is missing is no problem.
     optional: bool,
+    reader: Reader,
+    content: Expected,
+}
+
+/// What a file of credentials must have inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Text,
+    /// Certificates in PEM.
+    Authorities,
+}
+
+/// Who reads what is referred to, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// The consumer, when it starts: a file of credentials.
+    Start,
+    /// The consumer, again whenever it changes: a file of credentials.
+    Running,
+    /// Kubernetes, or what the user runs.
+    Other,
+}
+
+/// Digests of what the spec refers to, by Secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Versions {
+    /// Of what pods read when they start: another one means other pods.
+    pub at_start: BTreeMap<String, String>,
+    /// Of what running pods read again by themselves.
+    pub running: BTreeMap<String, String>,
 }
 
 /// What is known of a Secret.
@@ -39,6 +70,8 @@ enum Known {
 struct Content {
     /// What is wrong with it, if anything.
     fault: Option<&'static str>,
+    /// Whether there are certificates in it, in PEM.
+    certificates: bool,
     digest: String,
 }
 
@@ -58,6 +91,7 @@ impl Content {
         let digest = hash.finalize();
         Self {
             fault,
+            certificates: has_certificates(&value.0),
             digest: digest
                 .iter()
                 .take(8)
@@ -65,6 +99,11 @@ impl Content {
                 .collect(),
         }
     }
+}
+
+/// Whether this is a file of authorities, as the sink reads it.
+fn has_certificates(pem: &[u8]) -> bool {
+    reqwest::Certificate::from_pem_bundle(pem).is_ok_and(|found| !found.is_empty())
 }
 
 /// The Secrets that consumers refer to, each asked for once an interval.
@@ -91,23 +130,22 @@ impl Secrets {
         }
     }
 
-    /// A digest of what the spec refers to in each Secret: another one means other pods.
+    /// The versions of what the spec refers to.
     ///
     /// # Errors
     /// Kubernetes' own; inside, what is wrong with the Secrets, each with the field that names it.
     pub async fn of(
         &self,
         consumer: &TelemetryConsumer,
-    ) -> Result<Result<BTreeMap<String, String>, Vec<String>>, kube::Error> {
+    ) -> Result<Result<Versions, Vec<String>>, kube::Error> {
         let namespace = consumer.namespace().unwrap_or_default();
-        let mut versions: BTreeMap<String, String> = BTreeMap::new();
+        let mut versions = Versions::default();
         let mut problems = Vec::new();
         for reference in references(consumer) {
             let known = self.get(&namespace, &reference.secret).await?;
             problems.extend(reference.problems(&known));
             if let Known::There(entries) = known {
-                let version = versions.entry(reference.secret.clone()).or_default();
-                version.push_str(&reference.version(&entries));
+                versions.add(&reference, &entries);
             }
         }
         Ok(if problems.is_empty() {
@@ -168,6 +206,17 @@ impl Secrets {
     }
 }
 
+impl Versions {
+    fn add(&mut self, reference: &Reference, entries: &BTreeMap<String, Content>) {
+        let versions = match reference.reader {
+            Reader::Start | Reader::Other => &mut self.at_start,
+            Reader::Running => &mut self.running,
+        };
+        let version = versions.entry(reference.secret.clone()).or_default();
+        version.push_str(&reference.version(entries));
+    }
+}
+
 impl Reference {
     /// What changes with the entries that this refers to, and with nothing else.
     fn version(&self, entries: &BTreeMap<String, Content>) -> String {
@@ -175,6 +224,15 @@ impl Reference {
             .iter()
             .filter(|(key, _)| self.keys.is_empty() || self.keys.contains(key));
         used.map(|(_, content)| content.digest.as_str()).collect()
+    }
+
+    fn fault(&self, content: &Content) -> Option<&'static str> {
+        let no_authorities = self.content == Expected::Authorities && !content.certificates;
+        content.fault.or_else(|| {
+            no_authorities.then_some(
+                "it has no certificates, or broken ones; the authorities' are expected in PEM, each from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----",
+            )
+        })
     }
 
     fn problems(&self, known: &Known) -> Vec<String> {
@@ -193,11 +251,10 @@ impl Reference {
             }
             Known::There(entries) => entries,
         };
-        let wrong = |key: &String| match entries.get(key).map(|content| &content.fault) {
-            Some(None) => None,
+        let wrong = |key: &String| match entries.get(key) {
             // Environment variables may well be empty; a file of credentials may not.
-            Some(Some(_)) if !field.starts_with("spec.kafka") => None,
-            Some(Some(fault)) => Some((*fault).to_owned()),
+            Some(_) if self.reader == Reader::Other => None,
+            Some(content) => self.fault(content).map(Into::into),
             None if self.optional => None,
             None => {
                 let there: Vec<_> = entries.keys().map(String::as_str).collect();
@@ -216,31 +273,55 @@ impl Reference {
 fn references(consumer: &TelemetryConsumer) -> Vec<Reference> {
     let spec = &consumer.spec;
     let mut found = Vec::new();
+    let mut credential = |field: String, secret: &str, keys: &[&str], reader, content| {
+        found.push(Reference {
+            field,
+            secret: secret.into(),
+            keys: keys.iter().copied().map(Into::into).collect(),
+            optional: false,
+            reader,
+            content,
+        });
+    };
+    let kafka = spec.kafka.clone().unwrap_or_default();
+    if let Some(tls) = &kafka.tls {
+        if let Some(ca) = &tls.ca_secret_ref {
+            let key = ca.key_or("ca.crt");
+            let field = "spec.kafka.tls.caSecretRef".into();
+            let content = Expected::Authorities;
+            credential(field, &ca.name, &[key], Reader::Start, content);
+        }
+        if let Some(client) = &tls.client_cert_secret_ref {
+            let field = "spec.kafka.tls.clientCertSecretRef".into();
+            let keys = ["tls.crt", "tls.key"];
+            credential(field, &client.name, &keys, Reader::Start, Expected::Text);
+        }
+    }
+    if let Some(sasl) = &kafka.sasl {
+        let reference = &sasl.password_secret_ref;
+        let key = reference.key_or("password");
+        let field = "spec.kafka.sasl.passwordSecretRef".into();
+        let content = Expected::Text;
+        credential(field, &reference.name, &[key], Reader::Start, content);
+    }
+    for found in spec.sink.elasticsearch.iter().flat_map(search::credentials) {
+        let field = format!("spec.sink.elasticsearch.{}", found.field);
+        let content = match found.is_authorities() {
+            true => Expected::Authorities,
+            false => Expected::Text,
+        };
+        credential(field, found.secret, &[found.key], Reader::Running, content);
+    }
     let mut add = |field: String, secret: &str, keys: &[&str], optional: bool| {
         found.push(Reference {
             field,
             secret: secret.into(),
             keys: keys.iter().copied().map(Into::into).collect(),
             optional,
+            reader: Reader::Other,
+            content: Expected::Text,
         });
     };
-    let kafka = spec.kafka.clone().unwrap_or_default();
-    if let Some(tls) = &kafka.tls {
-        if let Some(ca) = &tls.ca_secret_ref {
-            let key = ca.key.as_deref().unwrap_or("ca.crt");
-            add("spec.kafka.tls.caSecretRef".into(), &ca.name, &[key], false);
-        }
-        if let Some(client) = &tls.client_cert_secret_ref {
-            let field = "spec.kafka.tls.clientCertSecretRef".into();
-            add(field, &client.name, &["tls.crt", "tls.key"], false);
-        }
-    }
-    if let Some(sasl) = &kafka.sasl {
-        let reference = &sasl.password_secret_ref;
-        let key = reference.key.as_deref().unwrap_or("password");
-        let field = "spec.kafka.sasl.passwordSecretRef".into();
-        add(field, &reference.name, &[key], false);
-    }
     let custom = spec.sink.custom.iter().flat_map(|custom| &custom.env);
     for (index, variable) in custom.enumerate() {
         let source = variable.value_from.as_ref();

@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use serde_json::Value;
 
 use super::build::{KAFKA_DIRECTORY, digest, is_operators_env};
+use super::search;
 use crate::api::{CustomSink, KafkaSpec, TelemetryConsumer};
 use crate::clusters::Cluster;
 use crate::settings::Settings;
@@ -25,13 +26,17 @@ pub struct Desired {
     pub resources: Option<ResourceRequirements>,
     /// The files of Kafka's credentials, as `config.kafka` names them.
     pub kafka: Vec<CredentialFile>,
-    /// The Secrets that the pods read, and the version of each that was checked.
+    /// The files of the sink's credentials, as `config.sink` names them.
+    pub sink_files: Vec<CredentialFile>,
+    /// The Secrets that the pods read at start, and the version of each that was checked.
     pub credentials: BTreeMap<String, String>,
     /// What the user lays over the pod template.
     pub pod_template: Option<Value>,
     pub progress_deadline_seconds: i32,
     /// Whether there is to be a NetworkPolicy.
     pub network_policies: bool,
+    /// What is unwise in it.
+    pub warning: Option<String>,
 }
 
 /// An entry of a Secret that the pods see as a file.
@@ -41,7 +46,7 @@ pub struct CredentialFile {
     pub secret: String,
     /// Its key.
     pub key: String,
-    /// The file's name under [`KAFKA_DIRECTORY`].
+    /// The file's name under [`KAFKA_DIRECTORY`], or under that of the sink.
     pub file: &'static str,
 }
 
@@ -92,7 +97,7 @@ pub fn cluster(consumer: &TelemetryConsumer, settings: &Settings) -> Cluster {
 }
 
 /// The configuration as the pods will get it, checked by the code that they check it with. `credentials` are the Secrets that the
-/// pods read, by name, with a digest of what they read in each.
+/// pods read at start, by name, with a digest of what they read in each.
 ///
 /// # Errors
 /// Everything that is wrong, each with its field.
@@ -102,19 +107,15 @@ pub fn validate(
     settings: &Settings,
 ) -> Result<Desired, Vec<String>> {
     let spec = &consumer.spec;
-    let mut sink = Sink {
+    let in_spec = spec.sink.elasticsearch.as_ref();
+    let elasticsearch = in_spec.map(|sink| search::config(sink, &settings.elasticsearch_host));
+    let (elasticsearch, sink_files) = elasticsearch.unzip();
+    let sink = Sink {
         prometheus: spec.sink.prometheus.clone(),
-        elasticsearch: spec.sink.elasticsearch.clone(),
+        elasticsearch,
     };
-    let mut dead_letter_topic = settings.dead_letter_topic.clone();
-    if let Some(elasticsearch) = &mut sink.elasticsearch {
-        if elasticsearch.urls.is_empty() {
-            elasticsearch.urls = vec![settings.elasticsearch_host.clone()];
-        }
-        if let Some(topic) = elasticsearch.dead_letter_topic.take() {
-            dead_letter_topic = topic;
-        }
-    }
+    let dead_letter_topic = in_spec.and_then(|sink| sink.dead_letter_topic.clone());
+    let dead_letter_topic = dead_letter_topic.unwrap_or_else(|| settings.dead_letter_topic.clone());
     let servers = cluster(consumer, settings).bootstrap_servers;
     let (kafka, files) = connection(spec.kafka.as_ref(), servers);
     let config = Config {
@@ -131,6 +132,10 @@ pub fn validate(
         dead_letter_topic,
         state_topic: state_topic(&sink, &group_id(consumer)),
         sink,
+    };
+    let named = in_spec.is_some_and(|sink| !sink.urls.is_empty());
+    let in_resource = |problem: String| {
+        search::in_resource(&problem, named).unwrap_or_else(|| in_resource(problem))
     };
     let mut problems = name_problem(&consumer.name_any());
     match &spec.sink.custom {
@@ -152,6 +157,11 @@ pub fn validate(
         ),
     };
     Ok(Desired {
+        warning: config
+            .sink
+            .elasticsearch
+            .as_ref()
+            .and_then(search::in_clear),
         config,
         custom,
         sink: spec.sink.name(),
@@ -160,6 +170,7 @@ pub fn validate(
         image_pull_policy,
         resources: spec.resources.clone(),
         kafka: files,
+        sink_files: sink_files.unwrap_or_default(),
         credentials,
         pod_template: spec.pod_template.clone(),
         progress_deadline_seconds: spec.progress_deadline_seconds,
@@ -181,7 +192,7 @@ fn connection(spec: Option<&KafkaSpec>, bootstrap_servers: String) -> (Kafka, Ve
     let tls = spec.and_then(|spec| spec.tls.as_ref()).map(|tls| {
         let mut paths = TlsFiles::default();
         if let Some(ca) = &tls.ca_secret_ref {
-            let key = ca.key.as_deref().unwrap_or("ca.crt");
+            let key = ca.key_or("ca.crt");
             paths.ca_file = Some(file(&ca.name, key, "ca.crt"));
         }
         if let Some(client) = &tls.client_cert_secret_ref {
@@ -192,7 +203,7 @@ fn connection(spec: Option<&KafkaSpec>, bootstrap_servers: String) -> (Kafka, Ve
     });
     let sasl = spec.and_then(|spec| spec.sasl.as_ref()).map(|sasl| {
         let reference = &sasl.password_secret_ref;
-        let key = reference.key.as_deref().unwrap_or("password");
+        let key = reference.key_or("password");
         SaslFiles {
             mechanism: sasl.mechanism,
             username: sasl.username.clone(),

@@ -1,6 +1,5 @@
 //! One reconcile.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bt_consumers::Notice;
@@ -10,6 +9,7 @@ use kube::{Resource, ResourceExt};
 
 use super::apply::{self, Outcome};
 use super::build::{self, Surroundings};
+use super::dereference::Versions;
 use super::desired::Desired;
 use super::manifests::{Circumstances, Template, manifests};
 use super::memory::Memory;
@@ -125,11 +125,11 @@ impl Task<'_> {
         if is_paused(consumer) {
             return Ok((Report::paused(self.seen()), None));
         }
-        let (credentials, mut problems) = match self.consumers.secrets.of(consumer).await? {
-            Ok(credentials) => (credentials, Vec::new()),
-            Err(problems) => (BTreeMap::new(), problems),
+        let (versions, mut problems) = match self.consumers.secrets.of(consumer).await? {
+            Ok(versions) => (versions, Vec::new()),
+            Err(problems) => (Versions::default(), problems),
         };
-        let desired = match desired::validate(consumer, credentials, &context.settings) {
+        let desired = match desired::validate(consumer, versions.at_start, &context.settings) {
             Ok(desired) if problems.is_empty() => desired,
             Ok(_) => return invalid(&problems),
             Err(more) => {
@@ -137,6 +137,9 @@ impl Task<'_> {
                 return invalid(&problems);
             }
         };
+        let secrets = versions.running;
+        let secrets = (!secrets.is_empty()).then(|| build::credentials_digest(&secrets));
+        let history = History::of(&self.status, secrets.as_deref());
         let cluster = desired::cluster(consumer, &context.settings);
         let surroundings = Surroundings {
             kafka_ports: self.consumers.lag.kafka_ports(&cluster),
@@ -151,9 +154,10 @@ impl Task<'_> {
         let now = Instant::now();
         let wanted = objects.revision.clone();
         let before = self.deployment();
-        let overdue = self.watch(memory, &wanted, before.as_ref(), now);
+        let awaited = awaited(&wanted, &history);
+        let overdue = self.watch(memory, awaited, secrets.as_deref(), before.as_ref(), now);
         let (decision, template) = self
-            .template(memory, &wanted, before.as_ref(), overdue)
+            .template(memory, &wanted, &history, before.as_ref(), overdue)
             .await?;
         let target = match &decision.step {
             Step::Apply => &wanted,
@@ -161,6 +165,7 @@ impl Task<'_> {
         };
         let (replicas, scaling) = self.scale(before.as_ref(), target, now);
         let mut workload = Workload {
+            warning: desired.warning.clone(),
             rollback: None,
             proven: decision.history.good.as_ref() == Some(target),
             replicas,
@@ -170,10 +175,11 @@ impl Task<'_> {
             problem: self.problem(before.as_ref()),
             state_topic: None,
             wanted_revision: wanted.clone(),
+            secrets,
         };
         if let Step::RollBack { to } | Step::StayRolledBack { to } = &decision.step {
             workload.rollback = Some(Rollback {
-                why: self.why(&workload, to),
+                why: self.why(&workload, &history, to),
                 to: to.clone(),
             });
         }
@@ -254,29 +260,17 @@ impl Task<'_> {
         Duration::from_secs(seconds.try_into().unwrap_or(0))
     }
 
-    fn history(&self) -> History {
-        History {
-            good: self.status.last_good_revision.clone(),
-            failed: self.status.failed_revision.clone(),
-        }
-    }
-
     /// Takes notice of how far the pods are; whether their time is over.
     fn watch(
         &self,
         memory: &mut Memory,
-        wanted: &str,
+        awaited: &str,
+        secrets: Option<&str>,
         live: Option<&LiveDeployment>,
         now: Instant,
     ) -> bool {
-        let history = self.history();
-        // Where the wanted revision has failed, it is the good one that is awaited.
-        let awaited = match (&history.failed, &history.good) {
-            (Some(failed), Some(good)) if failed == wanted => good,
-            _ => wanted,
-        };
         let pods = live.map_or(0, |live| live.wanted);
-        memory.watch = Watch::look(memory.watch.take(), awaited, pods, live, now);
+        memory.watch = Watch::look(memory.watch.take(), awaited, secrets, pods, live, now);
         match (&memory.watch, live) {
             (Some(watch), Some(live)) => watch.is_overdue(live, self.deadline(), now),
             _ => false,
@@ -288,11 +282,11 @@ impl Task<'_> {
         &self,
         memory: &mut Memory,
         wanted: &str,
+        history: &History,
         live: Option<&LiveDeployment>,
         overdue: bool,
     ) -> Result<(rollout::Decision, Template), kube::Error> {
-        let history = self.history();
-        let decision = rollout::decide(wanted, &history, live, overdue);
+        let decision = rollout::decide(wanted, history, live, overdue);
         let (Step::RollBack { to } | Step::StayRolledBack { to }) = &decision.step else {
             memory.template = None;
             return Ok((decision, Template::Wanted));
@@ -349,16 +343,24 @@ impl Task<'_> {
     }
 
     /// Why the wanted revision was taken back: what was found then, where it is known.
-    fn why(&self, workload: &Workload, to: &str) -> String {
+    fn why(&self, workload: &Workload, history: &History, to: &str) -> String {
         let said =
             self.status.conditions.iter().find(|condition| {
                 condition.kind == "Progressing" && condition.reason == "RolledBack"
             });
-        let same = self.status.failed_revision.as_ref() == Some(&workload.wanted_revision);
+        let same = history.failed.as_ref() == Some(&workload.wanted_revision);
         match said.filter(|_| same) {
             Some(condition) => condition.message.clone(),
             None => workload.failure(to),
         }
+    }
+}
+
+/// The revision that is to get ready: where the wanted one has failed, it is the good one.
+fn awaited<'a>(wanted: &'a str, history: &'a History) -> &'a str {
+    match (&history.failed, &history.good) {
+        (Some(failed), Some(good)) if failed == wanted => good,
+        _ => wanted,
     }
 }
 

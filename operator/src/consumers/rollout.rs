@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::owned::LiveDeployment;
+use crate::api::TelemetryConsumerStatus;
 
 /// What the status remembers of earlier revisions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,6 +12,18 @@ pub struct History {
     pub good: Option<String>,
     /// The revision that did not become ready in time; it is not tried again.
     pub failed: Option<String>,
+}
+
+impl History {
+    /// What the status remembers. `secrets` is a digest of what the sink's Secrets hold now: it may be for want of another that a
+    /// revision has failed.
+    pub fn of(status: &TelemetryConsumerStatus, secrets: Option<&str>) -> Self {
+        let same = status.failed_secrets.as_deref() == secrets;
+        Self {
+            good: status.last_good_revision.clone(),
+            failed: status.failed_revision.clone().filter(|_| same),
+        }
+    }
 }
 
 /// What to do with the Deployment's pod template.
@@ -51,6 +64,10 @@ impl LiveDeployment {
 #[derive(Debug, Clone)]
 pub struct Watch {
     subject: (String, i32),
+    /// A digest of what the sink's Secrets held all the time.
+    secrets: Option<String>,
+    /// Whether the Deployment's own deadline may have begun while the Secrets held something else: it does not count then.
+    alone: bool,
     /// The most pods that were of that revision, and that were available.
     progress: (i32, i32),
     began: Instant,
@@ -59,12 +76,17 @@ pub struct Watch {
 
 /// For this long what the Deployment says of its deadline may still speak of the revision before.
 const SETTLING: Duration = Duration::from_secs(5);
+/// Within this time the kubelet brings what a Secret now holds to pods that run.
+const SPREADING: Duration = Duration::from_secs(120);
 
 impl Watch {
-    /// Takes notice of the Deployment as it is, which should have `wanted` pods of `revision`. `None` where nothing is awaited.
+    /// Takes notice of the Deployment as it is, which should have `wanted` pods of `revision`. `secrets` is a digest of what the sink's
+    /// Secrets hold now: with another one the pods get the whole time again, so that a revision never fails for what was put right
+    /// late. `None` where nothing is awaited.
     pub fn look(
         before: Option<Self>,
         revision: &str,
+        secrets: Option<&str>,
         wanted: i32,
         live: Option<&LiveDeployment>,
         now: Instant,
@@ -78,16 +100,29 @@ impl Watch {
         let subject = (revision.to_owned(), wanted);
         let progress = (live.updated, live.available);
         match before {
+            Some(watch) if watch.subject.0 == subject.0 && watch.secrets.as_deref() != secrets => {
+                Some(Self {
+                    subject,
+                    secrets: secrets.map(Into::into),
+                    alone: true,
+                    progress,
+                    began: now,
+                    since: now + SPREADING,
+                })
+            }
             Some(watch) if watch.subject == subject => Some(watch.advance(progress, now)),
             // One pod more or less wanted is not another rollout.
             Some(watch) if watch.subject.0 == subject.0 => Some(Self {
-                since: now,
+                since: now.max(watch.since),
                 subject,
                 progress,
                 ..watch
             }),
             _ => Some(Self {
                 subject,
+                // Over before anybody looked: which Secrets the pods had is not known.
+                alone: secrets.is_some() && live.deadline_exceeded,
+                secrets: secrets.map(Into::into),
                 progress,
                 began: now,
                 since: now,
@@ -100,7 +135,7 @@ impl Watch {
         let most = (updated.max(self.progress.0), available.max(self.progress.1));
         let since = match most == self.progress {
             true => self.since,
-            false => now,
+            false => now.max(self.since),
         };
         Self {
             progress: most,
@@ -112,7 +147,8 @@ impl Watch {
     /// Whether the time without progress is over.
     pub fn is_overdue(&self, live: &LiveDeployment, deadline: Duration, now: Instant) -> bool {
         let settling = now.duration_since(self.began) < SETTLING;
-        now.duration_since(self.since) >= deadline || (live.deadline_exceeded && !settling)
+        let exceeded = live.deadline_exceeded && !settling && !self.alone;
+        exceeded || now.duration_since(self.since) >= deadline
     }
 
     /// When to look again at the latest.

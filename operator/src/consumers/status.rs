@@ -43,8 +43,18 @@ pub struct Report {
     progressing: Option<Verdict>,
     scaling: Option<Verdict>,
     seen: Seen,
-    /// The revision that the spec asks for, what was decided of it, and the number of pods.
-    decided: Option<(String, History, i32)>,
+    decided: Option<Decided>,
+}
+
+struct Decided {
+    /// The revision that the spec asks for.
+    revision: String,
+    /// What was decided of it.
+    history: History,
+    /// The number of pods.
+    replicas: i32,
+    /// A digest of what the sink's Secrets hold.
+    secrets: Option<String>,
 }
 
 impl Report {
@@ -105,15 +115,25 @@ impl Report {
     /// The objects are as wanted.
     pub fn of(workload: &Workload, history: History, scaling: Verdict, seen: Seen) -> Self {
         let (ready, progressing) = workload.judge(seen.live.as_ref(), &seen.sink);
-        Self {
-            config_valid: Some((
+        let applied = "the configuration was checked and applied";
+        let valid = match &workload.warning {
+            Some(warning) => (
                 "True",
-                "Valid",
-                "the configuration was checked and applied".into(),
-            )),
+                "CredentialsInClear",
+                format!("{applied}, but {warning}"),
+            ),
+            None => ("True", "Valid", applied.into()),
+        };
+        Self {
+            config_valid: Some(valid),
             progressing: Some(progressing),
             scaling: Some(scaling),
-            decided: Some((workload.wanted_revision.clone(), history, workload.replicas)),
+            decided: Some(Decided {
+                revision: workload.wanted_revision.clone(),
+                history,
+                replicas: workload.replicas,
+                secrets: workload.secrets.clone(),
+            }),
             ..Self::new(ready, seen)
         }
     }
@@ -158,11 +178,13 @@ fn next(
         drain_eta: reading.and_then(|reading| reading.drain_eta).map(eta),
         ..old.clone()
     };
-    if let Some((revision, history, replicas)) = report.decided {
-        new.revision = Some(revision);
-        new.last_good_revision = history.good;
-        new.failed_revision = history.failed;
-        new.desired_replicas = Some(replicas);
+    if let Some(decided) = report.decided {
+        let History { good, failed } = decided.history;
+        new.revision = Some(decided.revision);
+        new.last_good_revision = good;
+        new.failed_secrets = decided.secrets.filter(|_| failed.is_some());
+        new.failed_revision = failed;
+        new.desired_replicas = Some(decided.replicas);
     }
     let mut news = Vec::new();
     let scaled = consumer.spec.autoscaling.is_some()
@@ -202,6 +224,7 @@ fn next(
             ("Ready", "False", _) => EventType::Warning,
             ("Ready", _, _) => EventType::Normal,
             ("Progressing", _, "RolledBack" | "ProgressDeadlineExceeded") => EventType::Warning,
+            ("ConfigValid", _, "CredentialsInClear") => EventType::Warning,
             _ => continue,
         };
         if changed {

@@ -22,6 +22,8 @@ pub const CONTAINER: &str = "consumer";
 pub const TEMPORARY: &str = "tmp";
 /// Where the pods find Kafka's credentials.
 pub const KAFKA_DIRECTORY: &str = "/etc/bt-consumers/kafka";
+/// Where the operator's own consumers find the sink's credentials.
+pub const SINK_DIRECTORY: &str = "/etc/bt-consumers/sink";
 
 const CONFIG_DIRECTORY: &str = "/etc/bt-consumers";
 const CONFIG_FILE: &str = "config.yaml";
@@ -284,11 +286,12 @@ fn files(
         }),
         ..VolumeProjection::default()
     });
-    let (name, directory) = match config_key {
+    let (name, kafka) = match config_key {
         Some(_) => ("config", "kafka/"),
         None => ("kafka", ""),
     };
-    let credential = |file: &CredentialFile| VolumeProjection {
+    // Without subPath, which would keep a file as it was when the pod started.
+    let credential = |directory: &str, file: &CredentialFile| VolumeProjection {
         secret: Some(SecretProjection {
             name: file.secret.clone(),
             items: Some(vec![KeyToPath {
@@ -300,10 +303,10 @@ fn files(
         }),
         ..VolumeProjection::default()
     };
-    let sources: Vec<_> = config
-        .into_iter()
-        .chain(desired.kafka.iter().map(credential))
-        .collect();
+    let of_kafka = desired.kafka.iter().map(|file| credential(kafka, file));
+    let of_sink = desired.sink_files.iter();
+    let of_sink = of_sink.map(|file| credential("sink/", file));
+    let sources: Vec<_> = config.into_iter().chain(of_kafka).chain(of_sink).collect();
     (!sources.is_empty()).then(|| Volume {
         name: name.into(),
         projected: Some(ProjectedVolumeSource {

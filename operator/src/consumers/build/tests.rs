@@ -8,6 +8,7 @@ use crate::settings::Settings;
 mod custom;
 mod network;
 mod over;
+mod search;
 mod state_topic;
 
 #[derive(Parser)]

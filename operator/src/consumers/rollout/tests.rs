@@ -79,6 +79,30 @@ fn decisions() {
 }
 
 #[test]
+fn a_failed_revision_is_tried_again_with_other_secrets_of_the_sink() {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    for (then, now, tried_again) in [
+        ("", "", false),
+        ("x", "x", false),
+        ("x", "y", true),
+        ("x", "", true),
+        ("", "x", true),
+    ] {
+        let status = TelemetryConsumerStatus {
+            last_good_revision: some("a"),
+            failed_revision: some("b"),
+            failed_secrets: some(then),
+            ..TelemetryConsumerStatus::default()
+        };
+        let history = History::of(&status, some(now).as_deref());
+        let live = live("a", 2, 2, 2, 2);
+        let decision = decide("b", &history, Some(&live), false);
+        let tries = decision.step == Step::Apply;
+        assert_eq!(tries, tried_again, "{then:?}, now {now:?}: {decision:?}");
+    }
+}
+
+#[test]
 fn phases() {
     use Phase::{Incomplete, Overdue, RollingOut, Settled};
     #[rustfmt::skip]
@@ -123,24 +147,34 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Looks at these Deployments, each at its second; says of each whether the time is over.
 fn overdue(looks: &[(u64, LiveDeployment)]) -> Vec<bool> {
+    let looks: Vec<_> = looks.iter().map(|(at, live)| (*at, "", live)).collect();
+    overdue_with(&looks)
+}
+
+/// With what the sink's Secrets hold then.
+fn overdue_with(looks: &[(u64, &str, &LiveDeployment)]) -> Vec<bool> {
     let start = Instant::now();
     let mut watch = None;
     let mut verdicts = Vec::new();
-    for (second, live) in looks {
-        let now = start + Duration::from_secs(*second);
-        watch = Watch::look(watch, "b", live.wanted, Some(live), now);
+    for &(second, secrets, live) in looks {
+        let now = start + Duration::from_secs(second);
+        let secrets = (!secrets.is_empty()).then_some(secrets);
+        watch = Watch::look(watch, "b", secrets, live.wanted, Some(live), now);
         let watch = watch.as_ref();
         verdicts.push(watch.is_some_and(|watch| watch.is_overdue(live, DEADLINE, now)));
     }
     verdicts
 }
 
-#[test]
-fn time_is_over_without_progress_only() {
-    let exceeded = |live: LiveDeployment| LiveDeployment {
+fn exceeded(live: LiveDeployment) -> LiveDeployment {
+    LiveDeployment {
         deadline_exceeded: true,
         ..live
-    };
+    }
+}
+
+#[test]
+fn time_is_over_without_progress_only() {
     let cases = [
         (
             "no progress",
@@ -212,5 +246,84 @@ fn time_is_over_without_progress_only() {
     ];
     for (what, looks, expected) in cases {
         assert_eq!(overdue(&looks), expected, "{what}");
+    }
+}
+
+#[test]
+fn with_other_secrets_of_the_sink_the_time_begins_anew() {
+    let failing = live("b", 2, 3, 1, 2);
+    let progress = live("b", 2, 3, 2, 3);
+    let more = live("b", 3, 4, 1, 2);
+    let exceeded = exceeded(failing.clone());
+    let cases = [
+        (
+            "the same",
+            vec![
+                (0, "x", &failing),
+                (6, "x", &failing),
+                (19, "x", &exceeded),
+                (20, "x", &failing),
+            ],
+            vec![false, false, true, true],
+        ),
+        (
+            "put right late, whatever the Deployment says",
+            vec![
+                (0, "x", &failing),
+                (19, "y", &failing),
+                (20, "y", &exceeded),
+                (158, "y", &exceeded),
+                (159, "y", &exceeded),
+            ],
+            vec![false, false, false, false, true],
+        ),
+        (
+            "put right when it was over",
+            vec![
+                (0, "x", &failing),
+                (20, "x", &exceeded),
+                (21, "y", &exceeded),
+            ],
+            vec![false, true, false],
+        ),
+        (
+            "they work for some pods, before all of them can have them",
+            vec![
+                (0, "x", &failing),
+                (10, "y", &failing),
+                (60, "y", &progress),
+                (149, "y", &progress),
+                (150, "y", &progress),
+            ],
+            vec![false, false, false, false, true],
+        ),
+        (
+            "another pod is wanted meanwhile",
+            vec![
+                (0, "x", &failing),
+                (10, "y", &failing),
+                (60, "y", &more),
+                (149, "y", &more),
+                (150, "y", &more),
+            ],
+            vec![false, false, false, false, true],
+        ),
+        (
+            "over when it is first looked at",
+            vec![
+                (0, "x", &exceeded),
+                (19, "x", &exceeded),
+                (20, "x", &exceeded),
+            ],
+            vec![false, false, true],
+        ),
+        (
+            "over when it is first looked at, without Secrets",
+            vec![(0, "", &exceeded), (6, "", &exceeded)],
+            vec![false, true],
+        ),
+    ];
+    for (what, looks, expected) in cases {
+        assert_eq!(overdue_with(&looks), expected, "{what}");
     }
 }

@@ -7,6 +7,8 @@ use crate::consumers::rollout::{Phase, phase};
 /// What the pods should be.
 #[derive(Debug, Clone, Default)]
 pub struct Workload {
+    /// What is unwise in the configuration, though it is valid.
+    pub warning: Option<String>,
     /// The revision that the spec asks for.
     pub wanted_revision: String,
     /// Where the pods went, or are to go, back to.
@@ -25,6 +27,8 @@ pub struct Workload {
     pub problem: Option<String>,
     /// Why the state topic is not ready, where the pods need one.
     pub state_topic: Option<String>,
+    /// A digest of what the sink's Secrets hold, where it has any.
+    pub secrets: Option<String>,
 }
 
 /// A revision that did not become ready was taken back.

@@ -1,6 +1,9 @@
+use std::time::Instant;
+
 use serde_json::json;
 
 use super::*;
+use crate::consumers::rollout::{Step, Watch, decide};
 
 fn consumer(autoscaled: bool) -> TelemetryConsumer {
     let mut spec = json!({"topics": ["t"], "sink": {"prometheus": {}}});
@@ -206,6 +209,148 @@ fn a_status_has_everything_and_settles() {
     let later = Timestamp::from_second(60).expect("in range");
     let (again, news) = next(&consumer, &status, report(), later);
     assert_eq!((again, told(&news)), (status, Vec::new()));
+}
+
+#[test]
+fn a_failure_is_remembered_with_the_sinks_secrets() {
+    let status = |failed: Option<&str>, secrets: Option<&str>| {
+        let workload = Workload {
+            secrets: secrets.map(Into::into),
+            ..workload()
+        };
+        let history = History {
+            good: Some("a".into()),
+            failed: failed.map(Into::into),
+        };
+        let scaling = ("False", "Disabled", "it is off".to_owned());
+        let report = Report::of(&workload, history, scaling, seen());
+        let old = TelemetryConsumerStatus {
+            failed_secrets: Some("of before".into()),
+            ..TelemetryConsumerStatus::default()
+        };
+        let (status, _) = next(&consumer(false), &old, report, Timestamp::UNIX_EPOCH);
+        status.failed_secrets
+    };
+    assert_eq!(status(Some("b"), Some("x")).as_deref(), Some("x"));
+    assert_eq!(status(None, Some("x")), None);
+    assert_eq!(status(Some("b"), None), None);
+}
+
+/// What a reconcile decides on pods that fail with revision "b", and the status after it.
+fn reconciled(
+    status: &TelemetryConsumerStatus,
+    watch: &mut Option<Watch>,
+    secrets: &str,
+    now: Instant,
+) -> (Step, TelemetryConsumerStatus) {
+    let live = LiveDeployment {
+        deadline_exceeded: true,
+        ..live("b", 3, 1, 2)
+    };
+    let history = History::of(status, Some(secrets));
+    // As long as the failure holds, it is "a" that is awaited.
+    let awaited = if history.failed.is_some() { "a" } else { "b" };
+    *watch = Watch::look(watch.take(), awaited, Some(secrets), 2, Some(&live), now);
+    let deadline = Duration::from_secs(20);
+    let overdue = |watch: &Watch| watch.is_overdue(&live, deadline, now);
+    let overdue = watch.as_ref().is_some_and(overdue);
+    let decision = decide("b", &history, Some(&live), overdue);
+    let workload = Workload {
+        overdue,
+        secrets: Some(secrets.into()),
+        ..workload()
+    };
+    let scaling = ("False", "Disabled", "it is off".to_owned());
+    let report = Report::of(&workload, decision.history, scaling, seen());
+    let (status, _) = next(&consumer(false), status, report, Timestamp::UNIX_EPOCH);
+    (decision.step, status)
+}
+
+#[test]
+fn a_revision_is_pinned_by_secrets_only_that_it_had_the_whole_time() {
+    let good = TelemetryConsumerStatus {
+        last_good_revision: Some("a".into()),
+        ..TelemetryConsumerStatus::default()
+    };
+    let back = || Step::RollBack { to: "a".into() };
+    let stay = || Step::StayRolledBack { to: "a".into() };
+    // At each second, what the Secrets hold then; what is done, and which Secrets are noted with a failure.
+    #[rustfmt::skip]
+    let cases = [
+        ("wrong, and left so", vec![
+            (0, "wrong", Step::Apply, None), (20, "wrong", back(), Some("wrong")), (21, "wrong", stay(), Some("wrong")),
+        ]),
+        ("put right before it is over", vec![
+            (0, "wrong", Step::Apply, None), (19, "right", Step::Apply, None), (20, "right", Step::Apply, None), (158, "right", Step::Apply, None),
+        ]),
+        ("put right between the note and the deed", vec![
+            (0, "wrong", Step::Apply, None), (20, "wrong", back(), Some("wrong")), (20, "right", Step::Apply, None), (158, "right", Step::Apply, None),
+        ]),
+        ("put right after it was taken back", vec![
+            (0, "wrong", Step::Apply, None), (20, "wrong", back(), Some("wrong")), (21, "wrong", stay(), Some("wrong")),
+            (30, "right", Step::Apply, None), (40, "right", Step::Apply, None),
+        ]),
+        ("changed, and no better", vec![
+            (0, "wrong", Step::Apply, None), (10, "no better", Step::Apply, None), (150, "no better", back(), Some("no better")),
+            (151, "no better", stay(), Some("no better")), (160, "right", Step::Apply, None),
+        ]),
+    ];
+    for (what, steps) in cases {
+        let (mut status, mut watch, start) = (good.clone(), None, Instant::now());
+        for (second, secrets, expected, noted) in steps {
+            let now = start + Duration::from_secs(second);
+            let step;
+            (step, status) = reconciled(&status, &mut watch, secrets, now);
+            assert_eq!(step, expected, "{what}, at {second}");
+            assert_eq!(
+                status.failed_secrets.as_deref(),
+                noted,
+                "{what}, at {second}"
+            );
+            assert_eq!(
+                status.failed_revision.is_some(),
+                noted.is_some(),
+                "{what}, at {second}"
+            );
+        }
+    }
+}
+
+#[test]
+fn credentials_in_clear_are_valid_and_told_of_once() {
+    let report = |warning: Option<&str>| {
+        let workload = Workload {
+            warning: warning.map(Into::into),
+            ..workload()
+        };
+        let scaling = ("False", "Disabled", "it is off".to_owned());
+        Report::of(&workload, History::default(), scaling, seen())
+    };
+    let (status, _) = next(
+        &consumer(false),
+        &TelemetryConsumerStatus::default(),
+        report(None),
+        Timestamp::UNIX_EPOCH,
+    );
+    let tell = |status, warning| next(&consumer(false), status, report(warning), Timestamp::now());
+    let valid = |status: &TelemetryConsumerStatus| {
+        let mut conditions = status.conditions.iter();
+        let valid = conditions.find(|condition| condition.kind == "ConfigValid");
+        valid.map(|valid| format!("{} {}: {}", valid.status, valid.reason, valid.message))
+    };
+    let checked = "the configuration was checked and applied";
+    assert_eq!(valid(&status), Some(format!("True Valid: {checked}")));
+    let (status, news) = tell(&status, Some("beware"));
+    assert_eq!(
+        valid(&status),
+        Some(format!("True CredentialsInClear: {checked}, but beware"))
+    );
+    assert_eq!(told(&news), [("CredentialsInClear", true)]);
+    let (status, news) = tell(&status, Some("beware"));
+    assert_eq!(told(&news), []);
+    let (status, news) = tell(&status, None);
+    assert_eq!(valid(&status), Some(format!("True Valid: {checked}")));
+    assert_eq!(told(&news), []);
 }
 
 #[test]

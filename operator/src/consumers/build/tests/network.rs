@@ -51,7 +51,7 @@ fn pods_reach_dns_kafka_and_the_sink() {
             "TCP/9092 TCP/9200",
         ),
         (
-            elasticsearch(&["https://es", "http://es/path", "https://u:p@es:9243/"]),
+            elasticsearch(&["https://es", "http://es/path", "https://other:9243/"]),
             json!({}),
             None,
             "TCP/80 TCP/443 TCP/9092 TCP/9243",
