@@ -11,7 +11,8 @@ COPY consumers/Cargo.toml consumers/
 COPY producers/rust/Cargo.toml producers/rust/
 COPY e2e/Cargo.toml e2e/
 COPY bench/Cargo.toml bench/
-RUN for crate in kafka operator consumers producers/rust e2e bench; do mkdir $crate/src && touch $crate/src/lib.rs; done \
+COPY dev/engine/Cargo.toml dev/engine/
+RUN for crate in kafka operator consumers producers/rust e2e bench dev/engine; do mkdir $crate/src && touch $crate/src/lib.rs; done \
  && mkdir -p e2e/tests/kind && touch e2e/tests/kind/main.rs \
  && for crate in operator consumers; do echo 'fn main() {}' > $crate/src/main.rs; done \
  && cargo build --release --locked -p bt-operator -p bt-consumers
