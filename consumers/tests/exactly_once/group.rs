@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::checks::{Finding, Kind, each_once, equal, never_back, report, shown_by_one};
+use crate::kafka::servers;
 use crate::member::{Member, Watch};
-use crate::stage::{PARTITIONS, Stage, servers};
+use crate::stage::{PARTITIONS, Stage};
 
 /// The shortest that brokers allow by default (`group.min.session.timeout.ms`).
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);

@@ -26,11 +26,17 @@ mod group;
 #[cfg(feature = "broker")]
 mod growth;
 #[cfg(feature = "broker")]
+#[path = "../common/kafka.rs"]
+mod kafka;
+#[cfg(feature = "broker")]
 mod letters;
 #[cfg(feature = "broker")]
 mod member;
 #[cfg(feature = "broker")]
 mod offsets;
+#[cfg(feature = "broker")]
+#[path = "../common/process.rs"]
+mod process;
 #[cfg(feature = "broker")]
 mod stage;
 #[cfg(feature = "broker")]

@@ -1,17 +1,16 @@
 //! A member of a consumer group: the program as a process of its own, scraped all the time as by Prometheus.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
 use crate::checks::{Finding, Kind, not_ahead};
+use crate::process::Process;
 use crate::scrapes::Scrapes;
 use crate::traffic::Traffic;
 
@@ -89,10 +88,7 @@ pub struct Member {
     pub id: u32,
     /// The pod that it is said to be in; a container that is started again is in the same.
     pub pod: String,
-    process: Child,
-    http: u16,
-    log: PathBuf,
-    watch: Arc<Watch>,
+    process: Process,
     scraper: JoinHandle<()>,
     halt: Arc<Halt>,
 }
@@ -109,71 +105,16 @@ struct Halt {
 impl Member {
     /// Starts the program.
     pub fn start(id: u32, pod: &str, config: &str, logs: &Path, watch: &Arc<Watch>) -> Self {
-        let path = logs.join(format!("{pod}-{id}.yaml"));
-        std::fs::write(&path, config).expect("the configuration can be written");
-        let log = logs.join(format!("{pod}-{id}.log"));
-        let file = File::create(&log).expect("the log can be written");
-        let (http, metrics) = (free_port(), free_port());
-        let process = Command::new(env!("CARGO_BIN_EXE_bt-consumers"))
-            .args(["run", "--config"])
-            .arg(&path)
-            .args(["--http-port", &http.to_string()])
-            .args(["--metrics-port", &metrics.to_string()])
-            .env("POD_NAME", pod)
-            .stderr(file.try_clone().expect("a second handle"))
-            .stdout(file)
-            .spawn()
-            .expect("the program starts");
+        let process = Process::start(&format!("{pod}-{id}"), pod, config, logs);
+        let metrics = process.metrics_port();
         let halt = Arc::<Halt>::default();
         Self {
             id,
             pod: pod.to_owned(),
             process,
-            http,
-            log,
-            watch: watch.clone(),
             scraper: tokio::spawn(scrape(id, metrics, watch.clone(), halt.clone())),
             halt,
         }
-    }
-
-    /// What it answers on its own port; empty where it does not.
-    pub async fn get(&self, path: &str) -> String {
-        let answer = self.watch.get(self.http, path).await;
-        answer.map_or_else(|_| String::new(), |(_, text)| text)
-    }
-
-    /// What it has written to its log.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// How it ended, if it has.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.process.try_wait().expect("the process is ours")
-    }
-
-    /// kill -9.
-    pub fn kill(&mut self) {
-        self.process.kill().expect("the process is ours");
-        self.process.wait().expect("the process is ours");
-    }
-
-    /// SIGTERM; how it ended, if it did within the time.
-    pub async fn terminate(&mut self, within: Duration) -> Option<ExitStatus> {
-        let deadline = Instant::now() + within;
-        // Before it listens to anything, a signal ends it.
-        while self.get("healthz").await.is_empty() && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        self.signal("-TERM");
-        while Instant::now() < deadline {
-            if let Some(status) = self.ended() {
-                return Some(status);
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        None
     }
 
     /// SIGSTOP, at a moment at which no scrape is under way. Scrapes go on: they are answered when the process goes on.
@@ -203,25 +144,25 @@ impl Member {
         }
         self.signal("-CONT");
     }
+}
 
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill")
-            .args([signal, &self.process.id().to_string()])
-            .status();
-        assert!(
-            sent.expect("kill runs").success(),
-            "the process is gone: {}",
-            self.log.display()
-        );
+impl Deref for Member {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Member {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
         self.scraper.abort();
-        // Both only fail when it is gone already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -260,17 +201,5 @@ async fn scrape(id: u32, port: u16, watch: Arc<Watch>, halt: Arc<Halt>) {
             }
             watch.keep(id, sent, received, &page);
         });
-    }
-}
-
-/// A port below those that systems give to outgoing connections, which could take it before the process does.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 21_000 + (std::process::id() % 100) as u16 * 100;
-    loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 1000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }

@@ -1,27 +1,20 @@
 //! The topics of one test, and what stands in them.
 
-use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use bt_kafka::{Admin, Connection, NewTopic, Offsets};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
-use rdkafka::{Offset, TopicPartitionList};
+use bt_kafka::Offsets;
 
+use crate::kafka::{self, Topics, connection};
 use crate::traffic::Traffic;
-
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Partitions of the source topic.
 pub const PARTITIONS: i32 = 6;
 
 /// One test's source topic, its traffic, and a place for logs.
 pub struct Stage {
-    pub admin: Admin,
+    topics: Topics,
     /// The source topic, and the beginning of all other names.
     pub name: String,
     pub traffic: Arc<Traffic>,
@@ -30,37 +23,16 @@ pub struct Stage {
     seed: u64,
 }
 
-/// A record of a topic that is read as a whole.
-pub struct Record {
-    pub partition: i32,
-    pub key: Vec<u8>,
-    pub value: Vec<u8>,
-}
-
-/// Where Kafka is.
-pub fn servers() -> String {
-    std::env::var("KAFKA_BOOTSTRAP").expect("KAFKA_BOOTSTRAP says where Kafka is")
-}
-
-fn connection() -> Connection {
-    Connection::plaintext(servers())
-}
-
 impl Stage {
     /// A source topic of a test's own.
     pub async fn new(what: &str) -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let millis = now.expect("after 1970").as_millis() as u64;
-        let variable = std::env::var("BT_CHAOS_SEED").ok();
-        let seed = variable.map_or(millis, |seed| {
-            seed.parse().expect("BT_CHAOS_SEED is a number")
-        });
-        println!("{what}: BT_CHAOS_SEED={seed}");
+        let millis = kafka::millis();
+        let seed = kafka::seed(what, millis);
         let name = format!("bt-exactly-once.{what}.{millis:x}");
         let logs = std::env::temp_dir().join(&name);
         std::fs::create_dir_all(&logs).expect("a directory for logs");
         let stage = Self {
-            admin: Admin::new(&connection(), "exactly-once").expect("a client can be made"),
+            topics: Topics::new("exactly-once"),
             traffic: Arc::new(Traffic::new(&connection(), &name, PARTITIONS, seed)),
             name,
             logs,
@@ -91,114 +63,19 @@ impl Stage {
         self.create(name, partitions, &config).await;
     }
 
-    /// Makes a topic.
-    pub async fn create(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
-        let config = config
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        let topic = NewTopic {
-            name: name.to_owned(),
-            partitions: Some(partitions),
-            replicas: Some(1),
-            config: config.collect(),
-        };
-        let made = self.admin.create_topics(vec![topic], false).await;
-        one(made, name).expect("the topic can be made");
-    }
-
-    /// Grows a topic to this number of partitions.
-    pub async fn grow(&self, name: &str, partitions: usize) {
-        let totals = BTreeMap::from([(name.to_owned(), partitions)]);
-        one(self.admin.create_partitions(totals, false).await, name).expect("the topic can grow");
-    }
-
-    /// Deletes a topic.
-    pub async fn delete(&self, name: &str) {
-        one(self.admin.delete_topics(&[name]).await, name).expect("the topic can be deleted");
-    }
-
     /// The offsets at which the source topic ends; partitions without a record are left out.
     pub async fn ends(&self) -> Offsets {
-        let described = self.admin.describe_topics(&[&self.name]).await;
-        let topic = one(described, &self.name).expect("the source topic is there");
-        let all = (0..topic.partitions).map(|partition| (self.name.clone(), partition));
-        let ends = self.admin.log_end_offsets(all.collect()).await;
-        let mut ends = ends.expect("Kafka tells the ends");
-        ends.retain(|_, end| *end > 0);
-        ends
+        self.ends_of(&self.name).await
     }
 
     /// Whether a group has committed all that is in the source topic.
     pub async fn all_committed(&self, group: &str) -> Result<(), String> {
-        let ends = self.ends().await;
-        let committed = self
-            .admin
-            .committed_offsets(group)
-            .await
-            .map_err(|error| error.to_string())?;
-        match ends
-            .iter()
-            .all(|(partition, end)| committed.get(partition) == Some(end))
-        {
-            true => Ok(()),
-            false => Err(format!("committed are {committed:?} of {ends:?}")),
-        }
+        self.all_committed_of(&self.name, group).await
     }
 
     /// Commits an offset of the source topic for a group without members, as `kafka-consumer-groups --reset-offsets` does.
     pub fn reset(&self, group: &str, partition: i32, offset: i64) {
-        let consumer = reader(group);
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.name, partition, Offset::Offset(offset))
-            .expect("a valid offset");
-        consumer
-            .commit(&list, CommitMode::Sync)
-            .expect("an empty group takes offsets");
-    }
-
-    /// Writes a record that is no part of any transaction.
-    pub fn write(&self, topic: &str, partition: i32, key: &[u8], value: &[u8]) {
-        let producer: ThreadedProducer<_> = connection()
-            .client_config("exactly-once")
-            .create()
-            .expect("a producer");
-        let record = BaseRecord::to(topic)
-            .partition(partition)
-            .key(key)
-            .payload(value);
-        producer
-            .send(record)
-            .map_err(|(error, _)| error)
-            .expect("queued");
-        producer.flush(TIMEOUT).expect("written");
-    }
-
-    /// All committed records of a topic.
-    pub async fn records(&self, topic: &str) -> Vec<Record> {
-        let described = self.admin.describe_topics(&[topic]).await;
-        let partitions = one(described, topic)
-            .expect("the topic is there")
-            .partitions;
-        let consumer = reader("exactly-once-reader");
-        let mut list = TopicPartitionList::new();
-        for partition in 0..partitions {
-            list.add_partition_offset(topic, partition, Offset::Beginning)
-                .expect("a valid offset");
-        }
-        consumer.assign(&list).expect("the partitions can be read");
-        let (mut open, mut records) = (partitions, Vec::new());
-        while open > 0 {
-            match consumer.poll(TIMEOUT).expect("Kafka answers") {
-                Err(KafkaError::PartitionEOF(_)) => open -= 1,
-                Err(error) => panic!("{topic}: {error}"),
-                Ok(message) => records.push(Record {
-                    partition: message.partition(),
-                    key: message.key().unwrap_or_default().to_vec(),
-                    value: message.payload().unwrap_or_default().to_vec(),
-                }),
-            }
-        }
-        records
+        self.reset_of(&self.name, group, partition, offset);
     }
 
     /// The end of a test that succeeded: its logs and the source topic are deleted.
@@ -208,23 +85,10 @@ impl Stage {
     }
 }
 
-fn reader(group: &str) -> BaseConsumer {
-    let mut config = connection().client_config("exactly-once");
-    config
-        .set("group.id", group)
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("isolation.level", "read_committed");
-    config.create().expect("a consumer can be made")
-}
+impl Deref for Stage {
+    type Target = Topics;
 
-/// The outcome for the one topic that was asked for.
-fn one<T>(
-    answer: Result<BTreeMap<String, Result<T, bt_kafka::Error>>, bt_kafka::Error>,
-    topic: &str,
-) -> Result<T, bt_kafka::Error> {
-    answer
-        .expect("Kafka answers")
-        .remove(topic)
-        .expect("an outcome")
+    fn deref(&self) -> &Topics {
+        &self.topics
+    }
 }
