@@ -22,7 +22,7 @@ up:
 test:
     @dev/test.sh
 
-# Measure on a cluster of its own (KEEP=1 keeps it for the next run): everything, or `bench topics`, `bench consumers`, `bench metrics`; `bench metrics --help`
+# Measure on a cluster of its own (KEEP=1 keeps it for the next run): everything, or `bench topics`, `bench consumers`, `bench metrics`, `bench logs`; `bench logs --help`
 [group('main')]
 [no-exit-message]
 bench *args:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures on a cluster of its own, which is deleted at the end. KEEP=1 keeps it, and the next run uses it as it is, with the
 # operator of then. Arguments go to the bench: `bench.sh topics --topics 1000`, `bench.sh consumers`, `bench.sh metrics` (which needs
-# Kafka alone), without any all of it; `bench.sh --help` and `bench.sh metrics --help` show them.
+# Kafka alone), `bench.sh logs` (Kafka and a search engine), without any all of it; `bench.sh --help` and `bench.sh logs --help` show them.
 export BT_CLUSTER=bt-bench
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
@@ -11,7 +11,12 @@ export KUBECONFIG=$BT_CACHE/bt-bench.kubeconfig
 BENCH=$CARGO_TARGET_DIR/release/bench ARGUMENTS=$*
 created=
 # What is measured, all of it without a name.
-case " $* " in *" topics "*|*" consumers "*) sink='' operator=yes ;; *" metrics "*) sink=yes operator='' ;; *) sink=yes operator=yes ;; esac
+sink=yes operator=yes search=yes
+case " $* " in
+  *" topics "*|*" consumers "*) sink='' search='' ;;
+  *" metrics "*) operator='' search='' ;;
+  *" logs "*) operator='' ;;
+esac
 
 finish() {
   local code=$?
@@ -22,7 +27,7 @@ finish() {
     fi
     if [ -n "${KEEP:-}" ]; then
       say "the cluster bt-bench is kept; on what is in it now:"
-      say "    KUBECONFIG=$KUBECONFIG${BENCH_PYTHON:+ BENCH_PYTHON=$BENCH_PYTHON} $BENCH --kafka $BENCH_KAFKA $ARGUMENTS"
+      say "    KUBECONFIG=$KUBECONFIG${BENCH_PYTHON:+ BENCH_PYTHON=$BENCH_PYTHON}${BENCH_ENGINE:+ BENCH_ENGINE=$BENCH_ENGINE BENCH_RSYSLOG=$BENCH_RSYSLOG} $BENCH --kafka $BENCH_KAFKA $ARGUMENTS"
     else step "cluster bt-bench: deleted" "$ROOT/dev/cluster.sh" delete; fi
   fi
   exit "$code"
@@ -38,6 +43,7 @@ install() {
   kc wait --for=condition=Established --timeout=60s -f crds/
   local values=(-f dev/bench-values.yaml)
   if [ -n "$operator" ]; then values+=(--set "operator.image.tag=$BT_TAG"); else values+=(--set operator.replicas=0); fi
+  if [ -n "$search" ]; then values+=(--set search.enabled=true); fi
   hm upgrade --install "$RELEASE" charts/ "${CHART_VALUES[@]}" "${values[@]}"
 }
 
@@ -56,13 +62,17 @@ if [ -n "$operator" ]; then
   images+=("bt-monitoring/operator:$BT_TAG")
 fi
 if [ -n "$sink" ]; then BENCH_PYTHON=$("$ROOT/dev/python.sh"); export BENCH_PYTHON BENCH_JSON=${BENCH_JSON:-$BT_LOGS/bench-metrics.json}; fi
+if [ -n "$search" ]; then
+  BENCH_RSYSLOG=$("$ROOT/dev/rsyslog.sh"); BENCH_ENGINE=http://localhost:$(host_port 9200)
+  export BENCH_RSYSLOG BENCH_ENGINE BENCH_LOGS_JSON=${BENCH_LOGS_JSON:-$BT_LOGS/bench-logs.json}
+fi
 BENCH_KAFKA=localhost:$(host_port 9092); export BENCH_KAFKA
 created=yes
 step "cluster $CLUSTER" "$ROOT/dev/cluster.sh" up
-mapfile -t -O "${#images[@]}" images < <(stack_images | grep kafka)
+mapfile -t -O "${#images[@]}" images < <(stack_images | grep -E "kafka${search:+|search}")
 [ ${#images[@]} = 0 ] || step "images into the cluster" "$ROOT/dev/cluster.sh" load "${images[@]}"
 chart_values
-step "${operator:+operator and }Kafka" install
+step "${operator:+operator, }Kafka${search:+, search engine}" install
 "$ROOT/dev/ready.sh"
 live_step "bench" "$BENCH" "$@"
-[ -z "$sink" ] || say "    the figures of the metrics sink: $BENCH_JSON"
+for json in "${BENCH_JSON:-}" "${BENCH_LOGS_JSON:-}"; do if [ "$json" -nt "$BT_LOGS/.run.$BT_RUN" ]; then say "    all figures: $json"; fi; done

@@ -4,18 +4,27 @@
 //! `--kafka` set. It scales the operator and makes topics by the thousand: not for a cluster that others use.
 
 mod board;
+mod child;
 mod cluster;
 mod consumers;
+mod floor;
 mod health;
 mod histogram;
 mod load;
+mod log;
+mod logs;
 mod machine;
 mod metrics;
 mod operator;
+mod preload;
 mod process;
 mod requests;
+mod samples;
 mod session;
+mod spread;
 mod table;
+mod target;
+mod told;
 mod topics;
 mod words;
 
@@ -52,9 +61,12 @@ enum Command {
     Consumers(consumers::Options),
     /// The metrics sink: five million events beside the floor and a consumer in Python; scrapes, memory, restores. Needs Kafka alone.
     Metrics(metrics::Options),
-    /// Only read a topic: what `metrics` compares with.
+    /// The logs sink: two million logs beside the floor, rsyslog and a consumer in Python; memory, a real engine. Needs Kafka alone,
+    /// and an engine where one is named.
+    Logs(logs::Options),
+    /// Only read a topic: what `metrics` and `logs` compare with.
     #[command(hide = true)]
-    Floor(metrics::FloorOptions),
+    Floor(floor::Options),
 }
 
 #[tokio::main]
@@ -74,7 +86,8 @@ async fn main() -> anyhow::Result<()> {
         Some(Command::Metrics(options)) => {
             metrics::run(cluster().await.ok().as_ref(), &cli.kafka, &options).await
         }
-        Some(Command::Floor(options)) => metrics::floor(&cli.kafka, &options),
+        Some(Command::Logs(options)) => logs::run(&cli.kafka, &options).await,
+        Some(Command::Floor(options)) => floor::run(&cli.kafka, &options),
         None => everything(&cluster().await?, &cli.kafka).await,
     }
 }
@@ -84,6 +97,8 @@ async fn everything(cluster: &Cluster, kafka: &str) -> anyhow::Result<()> {
     let topics = topics::Options::parse_from(["topics"]);
     let consumers = consumers::Options::parse_from(["consumers"]);
     let metrics = metrics::Options::parse_from(["metrics"]);
+    // As long as an engine may well be away.
+    let logs = logs::Options::parse_from(["logs", "--stall", "600s"]);
     let outcomes = [
         ("topics", topics::run(cluster, kafka, &topics).await),
         (
@@ -94,6 +109,7 @@ async fn everything(cluster: &Cluster, kafka: &str) -> anyhow::Result<()> {
             "metrics",
             metrics::run(Some(cluster), kafka, &metrics).await,
         ),
+        ("logs", logs::run(kafka, &logs).await),
     ];
     let mut failed = Ok(());
     for (what, outcome) in outcomes {

@@ -4,14 +4,10 @@
 mod comparison;
 mod events;
 mod figures;
-mod floor;
-mod log;
 mod page;
-mod preload;
 mod report;
 mod restore;
 mod run;
-mod samples;
 mod scrapes;
 mod sink;
 mod targets;
@@ -22,12 +18,15 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
+use crate::child;
 use crate::cluster::Cluster;
 use crate::machine;
 use figures::Figures;
-pub use floor::{Options as FloorOptions, run as floor};
 use report::Report;
 use run::Run;
+
+/// Partitions of every topic, the state's too.
+const PARTITIONS: i32 = 12;
 
 /// What is measured.
 #[derive(Debug, Clone, clap::Parser)]
@@ -77,7 +76,7 @@ pub struct Options {
 /// # Errors
 /// When the work itself fails, or a page is not what was produced; a target that was missed is none.
 pub async fn run(cluster: Option<&Cluster>, kafka: &str, options: &Options) -> Result<()> {
-    let binary = sink::binary(options.consumer.as_deref())?;
+    let binary = child::consumers(options.consumer.as_deref())?;
     if options.series > options.events {
         bail!("--series: at most as many as --events, {}", options.events);
     }

@@ -3,6 +3,9 @@
 
 use std::fmt::Write;
 
+use super::PARTITIONS;
+use crate::preload::{Records, mix};
+
 /// What marks a series in the label `route`, before its number.
 pub const ROUTE: &str = "/items/";
 /// Producers: each service has ten instances, each with a record key of its own.
@@ -54,14 +57,6 @@ impl Plan {
             };
         }
         sums
-    }
-
-    /// Writes an event's record: its key, `service/instance`, and its value.
-    pub fn write(&self, event: u64, key: &mut String, value: &mut String) {
-        key.clear();
-        value.clear();
-        self.record(event, key, value)
-            .expect("writing to memory does not fail");
     }
 
     fn record(&self, event: u64, key: &mut String, value: &mut String) -> std::fmt::Result {
@@ -125,16 +120,27 @@ impl Plan {
     }
 }
 
-fn increment(event: u64) -> u64 {
-    1 + mix(event ^ 0x1ac) % 9
+impl Records for Plan {
+    fn count(&self) -> u64 {
+        self.events
+    }
+
+    /// The key is `service/instance`.
+    fn write(&self, event: u64, key: &mut String, value: &mut String) {
+        key.clear();
+        value.clear();
+        self.record(event, key, value)
+            .expect("writing to memory does not fail");
+    }
+
+    fn partition(&self, event: u64) -> Option<i32> {
+        // One key would fill one partition only.
+        (self.series == 1).then_some((event % PARTITIONS as u64) as i32)
+    }
 }
 
-/// A number that looks random and is the same every time (SplitMix64).
-fn mix(number: u64) -> u64 {
-    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+fn increment(event: u64) -> u64 {
+    1 + mix(event ^ 0x1ac) % 9
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::comparison::Told;
 use super::restore::Restored;
 use super::scrapes::Cost;
+use crate::spread::Spread;
+use crate::told::Told;
 
 /// All that was measured; what is absent was not.
 #[derive(Debug, Default, Serialize)]
@@ -115,100 +116,5 @@ impl Consumed {
     /// CPU seconds a million events.
     pub fn per_million(&self) -> f64 {
         self.cpu * 1e6 / self.events as f64
-    }
-}
-
-impl Told {
-    /// CPU seconds a million events.
-    pub fn per_million(&self) -> f64 {
-        self.cpu * 1e6 / self.events as f64
-    }
-
-    /// Events a second.
-    pub fn rate(&self) -> f64 {
-        self.events as f64 / self.seconds
-    }
-
-    /// What came after `earlier`.
-    pub fn since(&self, earlier: &Self) -> Self {
-        Self {
-            events: self.events - earlier.events,
-            seconds: self.seconds - earlier.seconds,
-            cpu: self.cpu - earlier.cpu,
-        }
-    }
-}
-
-/// The median of what the runs of each round come to, one by the other.
-pub fn paired(
-    values: impl IntoIterator<Item = f64>,
-    by: impl IntoIterator<Item = f64>,
-) -> Option<f64> {
-    let ratios = values.into_iter().zip(by).map(|(value, by)| value / by);
-    Spread::of(ratios).map(|spread| spread.median)
-}
-
-/// The middle one of several measurements, and how far they are apart.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Spread {
-    /// Of an even number the mean of the middle two.
-    pub median: f64,
-    /// The smallest.
-    pub min: f64,
-    /// The largest.
-    pub max: f64,
-}
-
-impl Spread {
-    /// Of these; nothing where there are none.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
-        Some(Self {
-            median: f64::midpoint(low, high),
-            min,
-            max,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        let spread = Spread::of([3.0, 1.0, 10.0]).expect("three");
-        assert_eq!((spread.min, spread.median, spread.max), (1.0, 3.0, 10.0));
-        assert_eq!(
-            Spread::of([1.0, 2.0]).map(|spread| spread.median),
-            Some(1.5)
-        );
-        assert_eq!(Spread::of([]), None);
-    }
-
-    #[test]
-    fn runs_are_compared_with_those_of_their_round() {
-        // The machine was half as fast in the second round.
-        assert_eq!(paired([2.0, 4.0, 2.2], [1.0, 2.0, 1.0]), Some(2.0));
-        assert_eq!(paired([], [1.0]), None);
-    }
-
-    #[test]
-    fn the_second_half_is_without_the_first() {
-        let half = Told {
-            events: 100,
-            seconds: 2.0,
-            cpu: 3.0,
-        };
-        let all = Told {
-            events: 200,
-            seconds: 3.0,
-            cpu: 3.5,
-        };
-        let second = all.since(&half);
-        assert_eq!((second.rate(), second.per_million()), (100.0, 5000.0));
     }
 }

@@ -4,10 +4,12 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::figures::{Consumed, Figures, Memory, Spread, paired};
+use super::figures::{Consumed, Figures, Memory};
 use super::scrapes::{AT_ONCE, Cost};
-use super::targets::{Target, Targets, less};
+use super::targets::{self, less};
+use crate::spread::{Spread, paired};
 use crate::table::Table;
+use crate::target::Targets;
 use crate::words::{MIB, mebibytes, seconds};
 
 /// All figures, and what they are measured against.
@@ -22,7 +24,7 @@ impl Report {
     /// With the targets of these figures.
     pub fn new(figures: Figures) -> Self {
         Self {
-            targets: Targets::of(&figures),
+            targets: targets::of(&figures),
             figures,
         }
     }
@@ -33,8 +35,7 @@ impl Report {
     }
 
     fn target(&self, names: &[&str]) -> String {
-        let found = names.iter().filter_map(|name| self.targets.get(name));
-        found.map(Target::words).collect::<Vec<_>>().join(", ")
+        self.targets.words(names)
     }
 
     fn cost(&self) -> String {
@@ -78,7 +79,7 @@ impl Report {
         add("sink, exactly-once on", runs(&figures.on), &["onByOff"]);
         if let Some((half, all)) = &figures.python {
             let second = all.since(half);
-            let pair = |told: &super::comparison::Told| vec![(told.per_million(), told.rate())];
+            let pair = |told: &crate::told::Told| vec![(told.per_million(), told.rate())];
             add("Python, second half", pair(&second), &["pythonByOff"]);
             add("Python, first half with all series new", pair(half), &[]);
         }
@@ -263,7 +264,7 @@ impl fmt::Display for Report {
             "  events    {} of {:.0} B, {series} series in random order, {} partitions, snappy; written at {} events/s",
             figures.events,
             figures.mean_bytes,
-            super::preload::PARTITIONS,
+            super::PARTITIONS,
             thousands(figures.events as f64 / figures.preload_seconds)
         )?;
         writeln!(

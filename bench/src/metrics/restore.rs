@@ -6,8 +6,8 @@ use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
 use tokio::time::sleep;
 
+use super::PARTITIONS;
 use super::page::Page;
-use super::preload::PARTITIONS;
 use super::sink::{Setup, Sink};
 
 /// Between two looks at the page; an empty one costs next to nothing.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::Options;
-use super::comparison::{floor, python};
+use super::comparison::python;
 use super::events::Plan;
 use super::figures::{Consumed, Figures, Many, Memory};
 use super::page::Page;
@@ -14,6 +14,7 @@ use super::restore::{restored, whole_page};
 use super::scrapes::{Meanwhile, costs};
 use super::sink::Sink;
 use super::work::{Loaded, Work};
+use crate::told::floor;
 use crate::words::progress;
 
 /// One run of the bench.
@@ -76,7 +77,7 @@ impl<'a> Run<'a> {
     async fn round(&mut self, round: u32, all: &Loaded, figures: &mut Figures) -> Result<()> {
         let group = self.work.group(&format!("floor-{round}"));
         let (events, deadline) = (all.plan.events, self.work.deadline);
-        let told = floor(self.kafka, &all.topic, &group, events, deadline).await?;
+        let told = floor(self.kafka, &all.topic, &group, events, false, deadline).await?;
         progress(&format!(
             "floor-{round}: {:.2} CPU s a million, {:.0} events/s",
             told.per_million(),

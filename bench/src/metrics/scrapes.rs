@@ -7,7 +7,8 @@ use serde::Serialize;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::sink::{Own, Sink, scrape};
+use super::sink::{Sink, scrape};
+use crate::child::Own;
 
 /// As Prometheus asks.
 const OPEN_METRICS: &str = "application/openmetrics-text;version=1.0.0";

@@ -1,24 +1,18 @@
 //! The sink: a process of bt-consumers on this machine, with what is to be seen of it from outside.
 
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING};
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use super::log::Log;
-use super::samples::{Samples, Taken};
-use crate::process::{bytes, cpu_seconds};
+use crate::child::{Child, Own, Scratch, Usage, consumer, free_port};
+use crate::samples::{Samples, Taken};
 
 /// Between two looks at how far it is.
 const LOOK: Duration = Duration::from_millis(100);
-/// For it to finish what is under way after SIGTERM.
-const UNTIL_STOPPED: Duration = Duration::from_secs(60);
 
 /// What a sink consumes, and how.
 #[derive(Debug, Clone)]
@@ -42,29 +36,10 @@ pub struct Setup {
 /// A running sink; it is killed with this value.
 pub struct Sink {
     child: Child,
-    pid: u32,
     own: Own,
     page: String,
     http: reqwest::Client,
-    log: Log,
-    started: Instant,
-    config: PathBuf,
-}
-
-/// Its own metrics.
-#[derive(Clone)]
-pub struct Own {
-    http: reqwest::Client,
-    url: String,
-}
-
-/// CPU seconds and resident bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Usage {
-    /// User and system, of all threads, since it was started.
-    pub cpu: f64,
-    /// Resident now.
-    pub rss: u64,
+    _config: Scratch,
 }
 
 /// What a scrape was answered.
@@ -84,38 +59,16 @@ impl Sink {
     /// When it cannot be run.
     pub fn start(setup: &Setup) -> Result<Self> {
         let (own, page) = (free_port()?, free_port()?);
-        let config = std::env::temp_dir().join(format!("{}.{own}.yaml", setup.group));
         // JSON is YAML.
-        std::fs::write(&config, setup.config().to_string())?;
-        let mut child = Command::new(&setup.binary)
-            .arg("run")
-            .arg("--config")
-            .arg(&config)
-            .args(["--http-port", &own.to_string()])
-            .args(["--metrics-port", &page.to_string()])
-            .env("POD_NAME", "bench-0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("{} cannot be run", setup.binary.display()))?;
-        let log = Log::default();
-        log.follow(child.stdout.take());
-        log.follow(child.stderr.take());
-        let http = reqwest::Client::new();
+        let name = format!("{}.{own}.yaml", setup.group);
+        let config = Scratch::file(&name, &setup.config().to_string())?;
+        let command = consumer(&setup.binary, &config, own, page);
         Ok(Self {
-            pid: child.id().context("it has ended already")?,
-            child,
-            own: Own {
-                http: http.clone(),
-                url: format!("http://127.0.0.1:{own}/metrics"),
-            },
+            child: Child::start("bt-consumers", command)?,
+            own: Own::at(own),
             page: format!("http://127.0.0.1:{page}/metrics"),
-            http,
-            log,
-            started: Instant::now(),
-            config,
+            http: reqwest::Client::new(),
+            _config: config,
         })
     }
 
@@ -133,7 +86,7 @@ impl Sink {
                 if taken >= events {
                     ensure!(taken == events, "it took {taken} events of {events}");
                     // All of them between two looks: too few to tell.
-                    let (since, before) = first.unwrap_or((self.started, 0));
+                    let (since, before) = first.unwrap_or((self.child.started(), 0));
                     return Ok((taken - before) as f64 / (now - since).as_secs_f64());
                 }
                 if taken > 0 {
@@ -150,22 +103,12 @@ impl Sink {
     /// # Errors
     /// See above; with the end of its log.
     pub fn alive(&mut self, most: Duration, what: &str) -> Result<()> {
-        if let Some(status) = self.child.try_wait()? {
-            bail!("bt-consumers ended ({status}): {}", self.log.last_lines());
-        }
-        if self.started.elapsed() > most {
-            let seconds = most.as_secs();
-            bail!(
-                "bt-consumers did not {what} within {seconds} s: {}",
-                self.log.last_lines()
-            );
-        }
-        Ok(())
+        self.child.alive(most, what)
     }
 
     /// When it was started, and when it had its partitions by its log.
     pub fn assigned(&self) -> (Instant, Option<Instant>) {
-        (self.started, self.log.assigned())
+        (self.child.started(), self.child.assigned())
     }
 
     /// What it has used so far.
@@ -173,14 +116,7 @@ impl Sink {
     /// # Errors
     /// When it has ended.
     pub fn usage(&self) -> Result<Usage> {
-        let read = |file: &str| {
-            let path = format!("/proc/{}/{file}", self.pid);
-            std::fs::read_to_string(&path).with_context(|| path)
-        };
-        Ok(Usage {
-            cpu: cpu_seconds(&read("stat")?)?,
-            rss: bytes(&read("status")?, "VmRSS")?,
-        })
+        self.child.usage()
     }
 
     /// Its own metrics.
@@ -223,44 +159,16 @@ impl Sink {
     ///
     /// # Errors
     /// When it does not stop, or with an error.
-    pub async fn stop(mut self) -> Result<()> {
-        let pid = self.pid.to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await?;
-        ensure!(sent.success(), "kill -TERM: {sent}");
-        let ended = tokio::time::timeout(UNTIL_STOPPED, self.child.wait())
-            .await
-            .with_context(|| format!("bt-consumers did not stop: {}", self.log.last_lines()))??;
-        ensure!(
-            ended.success(),
-            "bt-consumers ended ({ended}): {}",
-            self.log.last_lines()
-        );
-        Ok(())
+    pub async fn stop(self) -> Result<()> {
+        self.child.stop().await
     }
 
     /// Ends it with SIGKILL.
     ///
     /// # Errors
     /// When it had ended already.
-    pub async fn kill(mut self) -> Result<()> {
-        Ok(self.child.kill().await?)
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.config);
-    }
-}
-
-impl Own {
-    /// As they are now.
-    ///
-    /// # Errors
-    /// When the process does not answer.
-    pub async fn samples(&self) -> Result<Samples> {
-        let answer = self.http.get(&self.url).send().await?;
-        Ok(Samples::new(answer.text().await?))
+    pub async fn kill(self) -> Result<()> {
+        self.child.kill().await
     }
 }
 
@@ -308,27 +216,6 @@ pub async fn scrape(http: &reqwest::Client, url: &str, accept: &str, gzip: bool)
         gzip: header("content-encoding") == "gzip",
         body: answer.bytes().await?.to_vec(),
     })
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-/// The program beside this one.
-///
-/// # Errors
-/// When it is not there.
-pub fn binary(given: Option<&Path>) -> Result<PathBuf> {
-    let path = match given {
-        Some(path) => path.to_owned(),
-        None => std::env::current_exe()?.with_file_name("bt-consumers"),
-    };
-    ensure!(
-        path.is_file(),
-        "no {}: build it by `cargo build --release -p bt-consumers`, or name another by --consumer",
-        path.display()
-    );
-    Ok(path)
 }
 
 #[cfg(test)]

@@ -1,135 +1,85 @@
 //! What was aimed at, and what came of it.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
-
-use super::comparison::Told;
-use super::figures::{Consumed, Figures, Spread, paired};
+use super::figures::{Consumed, Figures};
 use super::scrapes::Cost;
-use crate::words::{MIB, verdict};
-
-/// One of them.
-#[derive(Debug, Clone, Serialize)]
-pub struct Target {
-    /// What was aimed at, in words.
-    pub target: String,
-    /// What came of it.
-    pub value: f64,
-    /// Whether it was met.
-    pub met: bool,
-}
-
-impl Target {
-    /// In words.
-    pub fn words(&self) -> String {
-        verdict(&self.target, self.met)
-    }
-}
+use crate::spread::{Spread, paired};
+use crate::target::Targets;
+use crate::told::Told;
+use crate::words::MIB;
 
 /// All whose figures were measured, by name.
-#[derive(Debug, Serialize)]
-pub struct Targets(BTreeMap<String, Target>);
-
-impl Targets {
-    /// Those of these figures.
-    pub fn of(figures: &Figures) -> Self {
-        let mut targets = Self(BTreeMap::new());
-        let off = median(&figures.off, Consumed::per_million);
-        let costs =
-            |runs: &[Consumed]| -> Vec<f64> { runs.iter().map(Consumed::per_million).collect() };
-        let floor = figures.floor.iter().map(Told::per_million);
-        let python = figures
-            .python
-            .map(|(half, all)| all.since(&half).per_million());
-        targets.most("off", "≤ 1.3 s", off, 1.3);
-        let by_floor = paired(costs(&figures.off), floor);
-        targets.most("offByFloor", "≤ 2 × floor", by_floor, 2.0);
-        let by_off = paired(costs(&figures.on), costs(&figures.off));
-        targets.most("onByOff", "≤ 1.25 × off", by_off, 1.25);
-        targets.least("pythonByOff", "≥ 7 × off", ratio(python, off), 7.0);
-        for memory in &figures.memory {
-            let name = if memory.exactly_once {
-                "memoryOn"
-            } else {
-                "memoryOff"
-            };
-            // Of any number of series, the part of it.
-            let most = 40.0 * MIB as f64 * figures.series as f64 / 100_000.0;
-            let words = format!("≤ {:.0} MiB", most / MIB as f64);
-            targets.most(name, &words, memory.of_series(), most);
-        }
-        targets.scrapes(&figures.scrapes);
-        for (name, scraped) in [
-            ("scraped", &figures.scraped),
-            ("scrapedAtOnce", &figures.scraped_at_once),
-        ] {
-            targets.most(name, "≤ 5 %", less(scraped, &figures.off), 0.05);
-        }
-        for (name, restored) in ["restoreTerm", "restoreKill"].iter().zip(&figures.restores) {
-            targets.most(name, "≤ 3 s", Some(restored.shown), 3.0);
-        }
-        for many in &figures.many {
-            let name = if many.exactly_once {
-                "manyOn"
-            } else {
-                "manyOff"
-            };
-            targets.least(
-                name,
-                "all shown",
-                Some(many.shown as f64),
-                many.series as f64,
-            );
-        }
-        if figures.exact > 0 || !figures.wrong.is_empty() {
-            targets.most("exact", "0", Some(figures.wrong.len() as f64), 0.0);
-        }
-        targets
-    }
-
-    /// A target; nothing where its figures were not measured, or there is none of that name.
-    pub fn get(&self, name: &str) -> Option<&Target> {
-        self.0.get(name)
-    }
-
-    fn scrapes(&mut self, scrapes: &[Cost]) {
-        let cpu = |format: &str, gzip: bool, many: bool| {
-            let fits = |cost: &&Cost| {
-                cost.format == format
-                    && cost.gzip == gzip
-                    && (cost.at_once > 1) == many
-                    && cost.as_asked
-            };
-            scrapes.iter().find(fits).map(|cost| cost.cpu)
+pub fn of(figures: &Figures) -> Targets {
+    let mut targets = Targets::default();
+    let off = median(&figures.off, Consumed::per_million);
+    let costs =
+        |runs: &[Consumed]| -> Vec<f64> { runs.iter().map(Consumed::per_million).collect() };
+    let floor = figures.floor.iter().map(Told::per_million);
+    let python = figures
+        .python
+        .map(|(half, all)| all.since(&half).per_million());
+    targets.most("off", "≤ 1.3 s", off, 1.3);
+    let by_floor = paired(costs(&figures.off), floor);
+    targets.most("offByFloor", "≤ 2 × floor", by_floor, 2.0);
+    let by_off = paired(costs(&figures.on), costs(&figures.off));
+    targets.most("onByOff", "≤ 1.25 × off", by_off, 1.25);
+    targets.least("pythonByOff", "≥ 7 × off", ratio(python, off), 7.0);
+    for memory in &figures.memory {
+        let name = if memory.exactly_once {
+            "memoryOn"
+        } else {
+            "memoryOff"
         };
-        self.most("scrapeText", "≤ 50 ms", cpu("Text", false, false), 0.05);
-        let name = "scrapeOpenMetricsGzipAtOnce";
-        let (one, many) = (
-            cpu("OpenMetrics", true, false),
-            cpu("OpenMetrics", true, true),
+        // Of any number of series, the part of it.
+        let most = 40.0 * MIB as f64 * figures.series as f64 / 100_000.0;
+        let words = format!("≤ {:.0} MiB", most / MIB as f64);
+        targets.most(name, &words, memory.of_series(), most);
+    }
+    scrapes(&mut targets, &figures.scrapes);
+    for (name, scraped) in [
+        ("scraped", &figures.scraped),
+        ("scrapedAtOnce", &figures.scraped_at_once),
+    ] {
+        targets.most(name, "≤ 5 %", less(scraped, &figures.off), 0.05);
+    }
+    for (name, restored) in ["restoreTerm", "restoreKill"].iter().zip(&figures.restores) {
+        targets.most(name, "≤ 3 s", Some(restored.shown), 3.0);
+    }
+    for many in &figures.many {
+        let name = if many.exactly_once {
+            "manyOn"
+        } else {
+            "manyOff"
+        };
+        targets.least(
+            name,
+            "all shown",
+            Some(many.shown as f64),
+            many.series as f64,
         );
-        self.most(name, "≤ 2 × one", ratio(many, one), 2.0);
     }
+    if figures.exact > 0 || !figures.wrong.is_empty() {
+        targets.most("exact", "0", Some(figures.wrong.len() as f64), 0.0);
+    }
+    targets
+}
 
-    fn most(&mut self, name: &str, target: &str, value: Option<f64>, most: f64) {
-        self.add(name, target, value, |value| value <= most);
-    }
-
-    fn least(&mut self, name: &str, target: &str, value: Option<f64>, least: f64) {
-        self.add(name, target, value, |value| value >= least);
-    }
-
-    fn add(&mut self, name: &str, target: &str, value: Option<f64>, met: impl Fn(f64) -> bool) {
-        if let Some(value) = value {
-            let target = Target {
-                target: target.into(),
-                value,
-                met: met(value),
-            };
-            self.0.insert(name.into(), target);
-        }
-    }
+fn scrapes(targets: &mut Targets, scrapes: &[Cost]) {
+    let cpu = |format: &str, gzip: bool, many: bool| {
+        let fits = |cost: &&Cost| {
+            cost.format == format
+                && cost.gzip == gzip
+                && (cost.at_once > 1) == many
+                && cost.as_asked
+        };
+        scrapes.iter().find(fits).map(|cost| cost.cpu)
+    };
+    targets.most("scrapeText", "≤ 50 ms", cpu("Text", false, false), 0.05);
+    let name = "scrapeOpenMetricsGzipAtOnce";
+    let (one, many) = (
+        cpu("OpenMetrics", true, false),
+        cpu("OpenMetrics", true, true),
+    );
+    targets.most(name, "≤ 2 × one", ratio(many, one), 2.0);
 }
 
 /// By which part of the events a second scraped runs took less, round by round.

@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 use bt_operator::STATE_TOPIC_CONFIG;
 use tokio::time::sleep;
 
+use super::PARTITIONS;
 use super::events::Plan;
 use super::figures::{Consumed, Figures};
-use super::preload::Topics;
 use super::scrapes::{Meanwhile, Scraping};
 use super::sink::{Setup, Sink};
+use crate::preload::Topics;
 use crate::words::{duration, mebibytes, progress};
 
 /// Until memory is looked at, after the last commit.
@@ -68,7 +69,7 @@ impl Work {
     pub async fn begin(&mut self) -> Result<()> {
         let dead_letters = self.dead_letters();
         self.made.push(dead_letters.clone());
-        self.topics.make(&dead_letters, &[]).await
+        self.topics.make(&dead_letters, PARTITIONS, &[]).await
     }
 
     /// Deletes what was made.
@@ -184,7 +185,7 @@ impl Work {
         let topic = format!("{}.{what}", self.id);
         self.made.push(topic.clone());
         let settings = [("compression.type", "snappy")];
-        self.topics.make(&topic, &settings).await?;
+        self.topics.make(&topic, PARTITIONS, &settings).await?;
         Ok(topic)
     }
 
@@ -193,7 +194,9 @@ impl Work {
         self.groups.push(setup.group.clone());
         if let Some(state) = &setup.state {
             self.made.push(state.clone());
-            self.topics.make(state, &STATE_TOPIC_CONFIG).await?;
+            self.topics
+                .make(state, PARTITIONS, &STATE_TOPIC_CONFIG)
+                .await?;
         }
         Sink::start(setup)
     }

@@ -1,7 +1,7 @@
-use super::super::comparison::Told;
 use super::super::figures::Many;
 use super::super::restore::Restored;
 use super::*;
+use crate::told::Told;
 
 const MILLION: u64 = 1_000_000;
 

@@ -1,4 +1,4 @@
-//! The log of a sink, which is followed while it runs.
+//! The log of a program, which is followed while it runs.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

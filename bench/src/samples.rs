@@ -33,6 +33,13 @@ impl Samples {
         values.reduce(|sum, value| sum + value)
     }
 
+    /// The sum over all samples with this label, written as in the page; nothing where there is none.
+    pub fn sum_with(&self, name: &str, label: &str) -> Option<f64> {
+        let with = self.of(name).filter(|(labels, _)| labels.contains(label));
+        with.map(|(_, value)| value)
+            .reduce(|sum, value| sum + value)
+    }
+
     /// What became of the events so far.
     pub fn events(&self) -> Taken {
         let mut events = Taken::default();

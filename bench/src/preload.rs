@@ -1,4 +1,4 @@
-//! The topics, and the events in them.
+//! Topics, and the records that are preloaded into them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,18 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use bt_kafka::{Admin, Connection, NewTopic};
+use bt_kafka::{Admin, Connection, GroupState, NewTopic};
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use super::events::Plan;
-
-/// Partitions of every topic, the state's too.
-pub const PARTITIONS: i32 = 12;
 /// For Kafka to take what is in a producer's buffers.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// For a group to be empty: Kafka takes the longest session time-out to notice that a member was killed.
+const UNTIL_EMPTY: Duration = Duration::from_secs(90);
+/// Between two attempts to delete a group.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What a preloaded topic has.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +28,26 @@ pub struct Preloaded {
     pub bytes: u64,
     /// How long it took.
     pub took: Duration,
+}
+
+/// Records, all of which follow from their numbers, so that any thread can make them.
+pub trait Records: Copy + Send + 'static {
+    /// How many there are.
+    fn count(&self) -> u64;
+
+    /// Writes one: its key and its value.
+    fn write(&self, number: u64, key: &mut String, value: &mut String);
+
+    /// Where one goes, if not by its key.
+    fn partition(&self, number: u64) -> Option<i32>;
+}
+
+/// A number that looks random and is the same every time (SplitMix64).
+pub fn mix(number: u64) -> u64 {
+    let mut z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// The topics of a run, by a client of their cluster.
@@ -46,15 +67,15 @@ impl Topics {
         Ok(Self { admin, connection })
     }
 
-    /// Makes a topic of [`PARTITIONS`] partitions with these settings.
+    /// Makes a topic with these settings.
     ///
     /// # Errors
     /// When Kafka refuses it.
-    pub async fn make(&self, name: &str, config: &[(&str, &str)]) -> Result<()> {
+    pub async fn make(&self, name: &str, partitions: i32, config: &[(&str, &str)]) -> Result<()> {
         let config = config.iter();
         let topic = NewTopic {
             name: name.into(),
-            partitions: Some(PARTITIONS),
+            partitions: Some(partitions),
             replicas: Some(1),
             config: config.map(|(k, v)| ((*k).into(), (*v).into())).collect(),
         };
@@ -65,15 +86,35 @@ impl Topics {
         Ok(())
     }
 
-    /// Deletes topics, as far as they are there, and groups.
+    /// Deletes topics and groups, as far as they are there; a group when its last member is gone.
     ///
     /// # Errors
-    /// When Kafka refuses one.
+    /// When Kafka refuses one, or a group keeps members; the others are deleted.
     pub async fn delete(&self, topics: &[String], groups: &[String]) -> Result<()> {
+        let topics = self.delete_topics(topics).await;
+        let until = Instant::now() + UNTIL_EMPTY;
+        let mut kept = Vec::new();
         for group in groups {
-            // A group that nobody joined is not there; one that is left goes by itself after a week.
-            let _ = self.admin.delete_group(group).await;
+            if let Err(error) = self.delete_group(group, until).await {
+                kept.push(format!("group {group}: {error}"));
+            }
         }
+        ensure!(kept.is_empty(), "Kafka keeps {}", kept.join("; "));
+        topics
+    }
+
+    async fn delete_group(&self, group: &str, until: Instant) -> Result<(), bt_kafka::Error> {
+        loop {
+            match self.admin.delete_group(group).await {
+                Err(error) if error.is_group_not_empty() && Instant::now() < until => {
+                    sleep(AGAIN).await;
+                }
+                deleted => return deleted,
+            }
+        }
+    }
+
+    async fn delete_topics(&self, topics: &[String]) -> Result<()> {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         let deleted = self.admin.delete_topics(&names).await.context("Kafka")?;
         for (name, outcome) in deleted {
@@ -97,20 +138,36 @@ impl Topics {
         Ok(known.sum::<i64>() as u64)
     }
 
-    /// Writes all of the plan's events into a topic, at most so many a second where that is said.
+    /// How many members the group has; nothing while its partitions are on the move.
+    ///
+    /// # Errors
+    /// When the group's coordinator does not answer.
+    pub async fn members(&self, group: &str) -> Result<Option<usize>> {
+        let mut groups = self.admin.describe_groups(&[group]).await?;
+        let found = groups.remove(group).context("not described")??;
+        Ok((found.state == GroupState::Stable).then_some(found.members))
+    }
+
+    /// Writes all records into a topic, at most so many a second where that is said.
     ///
     /// # Errors
     /// When Kafka does not take one.
-    pub async fn write(&self, topic: &str, plan: Plan, rate: Option<f64>) -> Result<Preloaded> {
+    pub async fn write(
+        &self,
+        topic: &str,
+        records: impl Records,
+        rate: Option<f64>,
+    ) -> Result<Preloaded> {
         let started = Instant::now();
         let threads = std::thread::available_parallelism().map_or(2, usize::from) as u64;
         let mut parts = JoinSet::new();
         for thread in 0..threads {
-            let range = plan.events * thread / threads..plan.events * (thread + 1) / threads;
+            let range =
+                records.count() * thread / threads..records.count() * (thread + 1) / threads;
             let part = Part {
                 connection: self.connection.clone(),
                 topic: topic.to_owned(),
-                plan,
+                records,
                 range,
                 rate: rate.map(|rate| rate / threads as f64),
             };
@@ -143,23 +200,23 @@ impl ProducerContext for Deliveries {
 }
 
 /// What one thread writes.
-struct Part {
+struct Part<R> {
     connection: Connection,
     topic: String,
-    plan: Plan,
-    /// The events' numbers.
+    records: R,
+    /// Their numbers.
     range: Range<u64>,
     /// At most so many a second.
     rate: Option<f64>,
 }
 
-impl Part {
-    /// Writes its events; the bytes of their values.
+impl<R: Records> Part<R> {
+    /// Writes its records; the bytes of their values.
     fn write(self) -> Result<u64> {
         let delivered = Arc::new(AtomicU64::new(0));
         let producer: ThreadedProducer<_> = self
             .connection
-            // An event that is sent again must not be there twice: it would be a wrong sum.
+            // What is sent again must not be there twice: it would be a wrong sum.
             .writer_config("bt-bench")
             .set("compression.type", "snappy")
             .set("linger.ms", "50")
@@ -170,13 +227,12 @@ impl Part {
         let started = Instant::now();
         let (mut key, mut value, mut bytes) = (String::new(), String::new(), 0);
         let first = self.range.start;
-        for event in self.range.clone() {
-            self.plan.write(event, &mut key, &mut value);
+        for number in self.range.clone() {
+            self.records.write(number, &mut key, &mut value);
             bytes += value.len() as u64;
             let mut record = BaseRecord::to(&self.topic).key(&key).payload(&value);
-            if self.plan.series == 1 {
-                // One key would fill one partition only.
-                record = record.partition((event % PARTITIONS as u64) as i32);
+            if let Some(partition) = self.records.partition(number) {
+                record = record.partition(partition);
             }
             while let Err((error, again)) = producer.send(record) {
                 match error {
@@ -188,7 +244,7 @@ impl Part {
                 record = again;
             }
             if let Some(rate) = self.rate {
-                let due = started + Duration::from_secs_f64((event + 1 - first) as f64 / rate);
+                let due = started + Duration::from_secs_f64((number + 1 - first) as f64 / rate);
                 let early = due.saturating_duration_since(Instant::now());
                 if early > Duration::from_millis(5) {
                     std::thread::sleep(early);
@@ -199,7 +255,7 @@ impl Part {
         let (count, delivered) = (self.range.end - first, delivered.load(Ordering::Relaxed));
         ensure!(
             delivered == count,
-            "Kafka took {delivered} of {count} events"
+            "Kafka took {delivered} of {count} records"
         );
         Ok(bytes)
     }
