@@ -28,6 +28,8 @@ pub struct Record {
     pub partition: i32,
     /// Offset.
     pub offset: i64,
+    /// In milliseconds since the epoch.
+    pub timestamp: Option<i64>,
     /// Key.
     pub key: Option<Vec<u8>>,
     /// Value; `None` is Kafka's null.
@@ -179,6 +181,7 @@ impl Kafka {
             records.push(Record {
                 partition: message.partition(),
                 offset: message.offset(),
+                timestamp: message.timestamp().to_millis(),
                 key: message.key().map(<[u8]>::to_vec),
                 value: message.payload().map(<[u8]>::to_vec),
                 headers: message.headers().map(texts).unwrap_or_default(),

@@ -2,8 +2,10 @@
 //! waiting for conditions.
 //!
 //! The cluster is made and the chart installed before these tests run; where things are is told by the environment:
-//! `KUBECONFIG`, `E2E_KAFKA`, `E2E_PROMETHEUS`, `E2E_SEARCH`, `E2E_PYTHON` (a Python that has `bt_events`).
+//! `KUBECONFIG`, `E2E_KAFKA`, `E2E_PROMETHEUS`, `E2E_SEARCH`, `E2E_PYTHON` (a Python that has `bt_events`),
+//! `E2E_ELASTICSEARCH_IMAGE` (Elasticsearch 7.10, as the cluster can have it).
 
+mod certificates;
 mod cluster;
 mod consumers;
 mod feed;
@@ -15,7 +17,9 @@ mod outside;
 mod prometheus;
 mod random;
 mod search;
+mod search_proxy;
 mod second_kafka;
+mod second_search;
 mod tools;
 mod topics;
 mod traffic;
@@ -28,6 +32,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result};
 use futures::FutureExt;
 
+pub use certificates::{Authority, ServerCertificate};
 pub use cluster::{Cluster, condition, is_ready};
 pub use consumers::{log_event, tcon};
 pub use feed::{Feed, logs_into};
@@ -36,8 +41,10 @@ pub use metric_feed::{MetricFeed, Totals};
 pub use operator::OPERATOR;
 pub use prometheus::{Prometheus, Sample, Samples};
 pub use random::Random;
-pub use search::{Search, exactly_once};
+pub use search::{Hit, Search, exactly_once};
+pub use search_proxy::SearchProxy;
 pub use second_kafka::SecondKafka;
+pub use second_search::{SecondSearch, elasticsearch_image};
 pub use tools::Described;
 pub use topics::{Said, ktopic};
 pub use traffic::{Sent, Steady, Traffic};

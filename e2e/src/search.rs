@@ -2,10 +2,25 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use reqwest::{Method, StatusCode};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Documents of one page.
 const PAGE: usize = 5000;
+
+/// A document, and where it is.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Hit {
+    /// The index that holds it, behind whatever name was asked for.
+    #[serde(rename = "_index")]
+    pub index: String,
+    /// Its id there.
+    #[serde(rename = "_id")]
+    pub id: String,
+    /// As it was sent.
+    #[serde(rename = "_source")]
+    pub source: Value,
+}
 
 /// The search engine's HTTP API, as far as Elasticsearch and OpenSearch share it.
 pub struct Search {
@@ -43,6 +58,15 @@ impl Search {
     /// # Errors
     /// When the engine does not answer.
     pub async fn documents(&self, stream: &str, run: &str) -> Result<Vec<Value>> {
+        let hits = self.hits(stream, run).await?;
+        Ok(hits.into_iter().map(|hit| hit.source).collect())
+    }
+
+    /// The documents of a run in all indices behind a name.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn hits(&self, stream: &str, run: &str) -> Result<Vec<Hit>> {
         if !self.refresh(stream).await? {
             return Ok(Vec::new());
         }
@@ -57,7 +81,9 @@ impl Search {
             if hits.is_empty() {
                 break;
             }
-            documents.extend(hits.iter().map(|hit| hit["_source"].clone()));
+            for hit in hits {
+                documents.push(Hit::deserialize(hit)?);
+            }
             let next = json!({"scroll": "1m", "scroll_id": page["_scroll_id"]});
             page = self.call(Method::POST, "/_search/scroll", &next).await?;
         }
@@ -78,11 +104,17 @@ impl Search {
         Ok(true)
     }
 
+    /// A request with a JSON body, or with none where that is `null`; the answer.
+    ///
     /// # Errors
     /// When the engine does not answer with success.
-    async fn call(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
+    pub async fn call(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
         let request = self.http.request(method, format!("{}{path}", self.url));
-        let response = request.json(body).send().await?;
+        let request = match body {
+            Value::Null => request,
+            body => request.json(body),
+        };
+        let response = request.send().await?;
         let status = response.status();
         let answer: Value = response.json().await?;
         ensure!(status.is_success(), "{path}: {status}: {answer}");

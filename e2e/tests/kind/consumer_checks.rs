@@ -114,7 +114,13 @@ async fn running_pods(e2e: &E2e, namespace: &str) -> Result<()> {
     is_wrong(e2e, namespace, name, &["authority", "login"]).await?;
     secret(e2e, namespace, "authority", json!({"ca.crt": "some"})).await?;
     secret(e2e, namespace, "login", json!({"password": "other key"})).await?;
-    is_wrong(e2e, namespace, name, &["key word", "login"]).await?;
+    is_wrong(
+        e2e,
+        namespace,
+        name,
+        &["no certificates", "key word", "login"],
+    )
+    .await?;
     secret(e2e, namespace, "login", json!({"word": ""})).await?;
     is_wrong(e2e, namespace, name, &["login", "empty"]).await?;
     change(json!({"kafka": null})).await?;
@@ -176,6 +182,60 @@ async fn refused_at_once(e2e: &E2e, namespace: &str) -> Result<()> {
         (
             json!({"sink": {"custom": {"image": "a", "metricsPort": 70000}}}),
             "metricsPort",
+        ),
+        (
+            json!({"sink": {"elasticsearch": {"auth": {}}}}),
+            "give exactly one way to log in",
+        ),
+        (
+            json!({"sink": {"elasticsearch": {"auth": {
+                "username": "a", "passwordSecretRef": {"name": "s"}, "apiKeySecretRef": {"name": "s"},
+            }}}}),
+            "give exactly one way to log in",
+        ),
+        (
+            json!({"sink": {"elasticsearch": {"auth": {"username": "a"}}}}),
+            "username and passwordSecretRef belong together",
+        ),
+        (
+            json!({"sink": {"elasticsearch": {"auth": {"passwordSecretRef": {"name": "s"}}}}}),
+            "username and passwordSecretRef belong together",
+        ),
+        (
+            json!({"sink": {"elasticsearch": {"template": {"retention": "a month"}}}}),
+            "retention",
+        ),
+        (
+            json!({"sink": {"elasticsearch": {"malformed": "Drop"}}}),
+            "malformed",
+        ),
+        (
+            json!({"sink": {"elasticsearch": {"dataStream": "_logs"}}}),
+            "dataStream must not begin with",
+        ),
+        (
+            json!({"sink": {"elasticsearch": {"dataStream": "logs-Shop"}}}),
+            "dataStream must be lower case",
+        ),
+        (
+            json!({"sink": {"elasticsearch": {"dataStream": "logs\\shop"}}}),
+            "dataStream must be lower case",
+        ),
+        (
+            json!({"sink": {"elasticsearch": {"dataStream": "logs-{host}"}}}),
+            "dataStream may have the placeholders {service} and {date}",
+        ),
+        (
+            json!({"sink": {"elasticsearch": {"dataStream": "l-{service}"}}}),
+            "dataStream must have at least 3 characters before its first placeholder",
+        ),
+        (
+            json!({"sink": {"elasticsearch": {"dataStream": "logs-{service}{service}{service}"}}}),
+            "dataStream must have at most 233 bytes",
+        ),
+        (
+            json!({"sink": {"elasticsearch": {"dataStream": "l".repeat(234)}}}),
+            "dataStream",
         ),
     ];
     for (change, words) in cases {

@@ -35,7 +35,7 @@ fn password(e2e: &E2e, which: &str) -> String {
 }
 
 /// None of the secrets is in anything that the operator or the pods have written.
-async fn nothing_shows(e2e: &E2e, namespace: &str, secrets: &[String]) -> Result<()> {
+pub async fn nothing_shows(e2e: &E2e, namespace: &str, secrets: &[String]) -> Result<()> {
     let kinds = "tcon,deployments,replicasets,configmaps,pods,events";
     let looks: [&[&str]; 3] = [
         &["get", kinds, "-n", namespace, "-o", "yaml"],
