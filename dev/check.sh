@@ -23,9 +23,37 @@ chart() {
   done
   helm template bt-monitoring charts -f dev/check-values.yaml "${CRDS_THERE[@]}" > "$TEMP/fields.yaml"
   grep -q '"enableServiceLinks":null' "$TEMP/fields.yaml" || { echo "the chart drops the nulls of a podTemplate" >&2; return 1; }
+  external_search
   helm template bt-monitoring charts "${CRDS_THERE[@]}" --set kafka.bootstrapServer=x > "$TEMP/misspelt" 2>&1 || true
   grep -q "additional properties 'bootstrapServer' not allowed" "$TEMP/misspelt" \
     || { echo "values.schema.json does not refuse a misspelt key:" >&2; cat "$TEMP/misspelt" >&2; return 1; }
+}
+
+# Who gets the credentials of an external search engine.
+external_search() {
+  local rendered=$TEMP/search.yaml wanted
+  helm template bt-monitoring charts -f dev/check-search-values.yaml "${CRDS_THERE[@]}" -s templates/consumers.yaml > "$rendered"
+  local login='"auth":{"passwordSecretRef":{"name":"of-search"},"username":"bt"}' tls='"tls":{"caSecretRef":{"name":"of-search"}}'
+  for wanted in \
+    "{$login,\"dataStream\":\"logs-bt-default\",\"template\":{\"retention\":\"30d\"},$tls}" \
+    "{\"auth\":{\"apiKeySecretRef\":{\"name\":\"of-events\"}},\"dataStream\":\"events-bt-default\",$tls}" \
+    "{$login,$tls}" "{$tls}" '{"urls":["https://other.example.org"]}'; do
+    grep -qF "sink: {\"elasticsearch\":$wanted}" "$rendered" || { echo "no consumer has $wanted:" >&2; cat "$rendered" >&2; return 1; }
+  done
+  helm template bt-monitoring charts -f dev/check-search-values.yaml "${CRDS_THERE[@]}" > "$rendered"
+  if grep -E '^  name: kibana$|name: Elasticsearch' "$rendered"; then
+    echo "Kibana, or a data source of Grafana, without a login for the search engine" >&2; return 1
+  fi
+  refused "has two ways to log in" --set search.auth.apiKeySecretRef.name=x
+  refused "search.auth is not complete" --set search.auth.username=null
+  refused "consumers.bare.sink.elasticsearch.auth is not complete" --set consumers.bare.sink.elasticsearch.auth.username=bt
+}
+
+# WORDS VALUES…: the chart is not rendered with these, and says so.
+refused() {
+  local said=$TEMP/refused words=$1; shift
+  helm template bt-monitoring charts -f dev/check-search-values.yaml "${CRDS_THERE[@]}" "$@" > "$said" 2>&1 || true
+  grep -qF "$words" "$said" || { echo "the chart takes $*, or does not say \"$words\"" >&2; return 1; }
 }
 
 python_checks() {

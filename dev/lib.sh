@@ -167,6 +167,11 @@ chart_values() {
   [ "$CLUSTER" = bt-monitoring ] || CHART_VALUES+=(--set "kafka.external.port=$(host_port 9092)")
 }
 
+# old_elasticsearch_image: Elasticsearch 7.10.2, the oldest engine that is supported, which kind tests start beside the stack's
+old_elasticsearch_image() {
+  if [ "$BT_IMAGES" = public ]; then echo docker.elastic.co/elasticsearch/elasticsearch-oss:7.10.2; else echo bt-dev/elasticsearch:7.10.2; fi
+}
+
 # stack_images: those built here that the chart uses
 stack_images() {
   [ "$BT_IMAGES" = public ] || sed -n 's/.*image: {repository: \([^,]*\), tag: "\{0,1\}\([^"}]*\)"\{0,1\}}.*/\1:\2/p' "$ROOT/charts/values-local-images.yaml"
