@@ -71,4 +71,5 @@ step "Exactly once, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" cargo test -
 step "Logs, exactly once, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" BT_CHAOS_KILLS=9 \
   cargo test -p bt-consumers --features broker --test logs_exact --locked -- --test-threads=6
 step "Replay, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" SEARCH_URL="$E2E_SEARCH" cargo test -p bt-consumers --features broker --test replay --locked
-live_step "kind tests" cargo test -p e2e --features kind --locked -- --test-threads=1
+# Each test is waiting most of the time; those that need the cluster for themselves have it (e2e::scenario).
+live_step "kind tests" cargo test -p e2e --features kind --locked -- --test-threads=3

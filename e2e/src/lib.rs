@@ -27,10 +27,12 @@ mod wait;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use futures::FutureExt;
+use tokio::sync::RwLock;
 
 pub use certificates::{Authority, ServerCertificate};
 pub use cluster::{Cluster, condition, is_ready};
@@ -87,13 +89,34 @@ impl E2e {
     }
 }
 
-/// Runs one test, and when it fails shows the state of the cluster.
+/// Tests beside others hold it for reading, a test that has the cluster alone for writing.
+static CLUSTER: RwLock<()> = RwLock::const_new(());
+/// Tests that have begun: those of one millisecond have different names, too.
+static BEGUN: AtomicU64 = AtomicU64::new(0);
+
+/// Runs one test while no other one runs, and when it fails shows the state of the cluster.
 ///
 /// # Errors
 /// The test's own, or where the environment does not tell where things are.
 pub async fn scenario(test: impl AsyncFnOnce(&E2e) -> Result<()>) -> Result<()> {
+    let _alone = CLUSTER.write().await;
+    run(test).await
+}
+
+/// The same for a test that changes nothing but what it makes itself, in namespaces and topics of its own, and counts nothing that
+/// others add to: tests of this kind run side by side. Most of what they do is waiting.
+///
+/// # Errors
+/// As for [`scenario`].
+pub async fn beside_others(test: impl AsyncFnOnce(&E2e) -> Result<()>) -> Result<()> {
+    let _shared = CLUSTER.read().await;
+    run(test).await
+}
+
+async fn run(test: impl AsyncFnOnce(&E2e) -> Result<()>) -> Result<()> {
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    let run = format!("{:x}", unix.as_millis() & 0xff_ffff_ffff);
+    let millis = unix.as_millis() & 0xff_ffff_ffff;
+    let run = format!("{millis:x}{:x}", BEGUN.fetch_add(1, Ordering::Relaxed) % 16);
     let e2e = E2e {
         cluster: Cluster::connect().await?,
         kafka: Kafka::new(&variable("E2E_KAFKA")?)?,

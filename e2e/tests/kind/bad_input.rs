@@ -1,7 +1,7 @@
 //! What services send wrongly: it is counted and kept, and what follows flows.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{API_VERSION, E2e, Record, eventually, scenario, seconds};
+use e2e::{API_VERSION, E2e, Record, beside_others, eventually, seconds};
 use serde_json::{Value, json};
 
 const DEAD_LETTERS: &str = "dead-letters";
@@ -112,7 +112,7 @@ async fn counted(e2e: &E2e, namespace: &str, consumer: &str, expected: usize) ->
 
 #[tokio::test]
 async fn logs_that_cannot_be_taken_are_dead_letters_and_what_follows_flows() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("bad-logs").await?;
         let stream = format!("logs-bt-{}", e2e.run);
         let sink = format!("{{elasticsearch: {{dataStream: {stream}}}}}");
@@ -216,7 +216,7 @@ async fn logs_that_cannot_be_taken_are_dead_letters_and_what_follows_flows() -> 
 
 #[tokio::test]
 async fn metrics_that_cannot_be_taken_are_dead_letters_and_what_follows_flows() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("bad-metrics").await?;
         let topic = install(e2e, &namespace, "metrics", "{prometheus: {}}").await?;
         let run = format!("bad-{}", e2e.run);

@@ -1,7 +1,7 @@
 //! TelemetryConsumer: what is wrong is told before any pod changes.
 
 use anyhow::{Result, ensure};
-use e2e::{E2e, scenario, tcon};
+use e2e::{E2e, beside_others, tcon};
 use serde_json::{Value, json};
 
 use crate::consumer_objects::uids;
@@ -11,7 +11,7 @@ const LISTENER: &str = "kafka.default.svc:9095";
 
 #[tokio::test]
 async fn what_is_wrong_is_named_and_running_pods_are_left_alone() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("checks").await?;
         tokio::try_join!(
             running_pods(e2e, &namespace),

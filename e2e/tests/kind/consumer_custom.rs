@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
-use e2e::{E2e, eventually, scenario, seconds};
+use e2e::{E2e, beside_others, eventually, seconds};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ const EVENTS: u64 = 500;
 
 #[tokio::test]
 async fn the_example_in_python_handles_every_record_through_rescales() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let (name, namespace) = ("archive", e2e.namespace("custom").await?);
         // The example is written for the strictest of Kubernetes' three levels.
         let enforce = "pod-security.kubernetes.io/enforce=restricted";

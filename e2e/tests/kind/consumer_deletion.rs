@@ -1,12 +1,12 @@
 //! TelemetryConsumer: what becomes of pods, objects and the group's offsets when the resource is deleted.
 
 use anyhow::{Result, ensure};
-use e2e::{E2e, eventually, logs_into, scenario, seconds};
+use e2e::{E2e, beside_others, eventually, logs_into, seconds};
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn pods_drain_and_the_group_follows_its_policy() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("deleted").await?;
         tokio::try_join!(
             retained(e2e, &namespace),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{DEFAULT, E2e, OPERATOR, eventually, logs_into, scenario, seconds};
+use e2e::{DEFAULT, E2e, OPERATOR, beside_others, eventually, logs_into, seconds};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -13,7 +13,7 @@ use crate::secure::{Given, MUTUAL, secret};
 
 #[tokio::test]
 async fn metrics_and_logs_flow_over_tls_and_new_credentials_reach_the_pods() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let given = Given::of(e2e).await?;
         let namespace = given.copied(e2e, "tls").await?;
         tokio::try_join!(

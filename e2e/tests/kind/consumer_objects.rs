@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{E2e, eventually, logs_into, scenario, seconds};
+use e2e::{E2e, beside_others, eventually, logs_into, seconds};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ pub async fn uids(e2e: &E2e, namespace: &str, name: &str) -> Result<BTreeSet<Str
 
 #[tokio::test]
 async fn owned_objects_are_as_declared_whatever_others_do() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("objects").await?;
         // What the operator builds, and what it makes of a pod template of the user's, is admitted.
         let enforce = "pod-security.kubernetes.io/enforce=restricted";

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{E2e, eventually, logs_into, scenario, seconds};
+use e2e::{E2e, beside_others, eventually, logs_into, seconds};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ const REVISION: &str = "monitoring.bt.dev/revision";
 
 #[tokio::test]
 async fn a_revision_that_does_not_get_ready_is_taken_back_and_not_tried_again() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("rollout").await?;
         tokio::try_join!(
             taken_back_under_traffic(e2e, &namespace),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{E2e, eventually, scenario, seconds};
+use e2e::{E2e, beside_others, eventually, seconds};
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -20,7 +20,7 @@ const CONFIG: [(&str, &str); 6] = [
 
 #[tokio::test]
 async fn the_state_topic_follows_its_consumer() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("state").await?;
         tokio::try_join!(
             made_owned_and_growing(e2e, &namespace),
@@ -37,7 +37,7 @@ async fn the_state_topic_follows_its_consumer() -> Result<()> {
 
 #[tokio::test]
 async fn a_lost_state_topic_is_told_once() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("lost").await?;
         lost(e2e, &namespace).await
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{elasticsearch_image, eventually, scenario, seconds};
+use e2e::{beside_others, elasticsearch_image, eventually, scenario, seconds};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -43,7 +43,7 @@ async fn each_log_is_there_once_whatever_becomes_of_a_stream_of_the_stacks_engin
 #[tokio::test]
 async fn each_log_is_there_once_whatever_becomes_of_daily_indices_of_elasticsearch_7_10()
 -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let stream = format!("logs-bt-exact-{}-{{date}}", e2e.run);
         let image = elasticsearch_image()?;
         let stage = Stage::new(e2e, "exact-daily", Some(&image), &stream).await?;

@@ -1,7 +1,7 @@
 //! KafkaTopic on the listeners of the chart's own Kafka that ask for TLS, a password or a client's certificate.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{DEFAULT, E2e, OPERATOR, eventually, scenario, seconds};
+use e2e::{DEFAULT, E2e, OPERATOR, beside_others, eventually, seconds};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use serde_json::{Value, json};
@@ -121,7 +121,7 @@ async fn nothing_shows(e2e: &E2e, namespace: &str, secrets: &[String]) -> Result
 
 #[tokio::test]
 async fn topics_live_on_listeners_that_ask_for_tls_and_credentials() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let given = Given::of(e2e).await?;
         let namespace = given.copied(e2e, "secure").await?;
         let sasl = |mechanism| given.sasl(mechanism, "kafka-client", "kafka-client");
@@ -177,7 +177,7 @@ async fn topics_live_on_listeners_that_ask_for_tls_and_credentials() -> Result<(
 
 #[tokio::test]
 async fn wrong_credentials_are_told_and_new_ones_are_picked_up() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let given = Given::of(e2e).await?;
         let namespace = given.copied(e2e, "credentials").await?;
         // What is wrong is so for a while, and what is right is seen at the next try: together rather than one by one.

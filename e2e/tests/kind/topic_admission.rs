@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use bt_operator::api::{KafkaTopic, PAUSED_ANNOTATION};
-use e2e::{E2e, scenario};
+use e2e::{E2e, beside_others};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::Status;
@@ -203,7 +203,7 @@ fn rejected_specs() -> Vec<(Value, Vec<&'static str>)> {
 
 #[tokio::test]
 async fn what_cannot_be_a_topic_is_refused_when_it_is_made() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let api = api(e2e, &e2e.namespace("admission").await?);
         let dry_run = PostParams { dry_run: true, ..PostParams::default() };
         let create = async |name: &str, spec: &Value| -> Result<Answer> {
@@ -234,7 +234,7 @@ async fn what_cannot_be_a_topic_is_refused_when_it_is_made() -> Result<()> {
 
 #[tokio::test]
 async fn a_topic_cannot_be_renamed() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("rename").await?;
         let named =
             Patient::admit(e2e, &namespace, "named", json!({"topicName": "orders"})).await?;
@@ -261,7 +261,7 @@ async fn a_topic_cannot_be_renamed() -> Result<()> {
 
 #[tokio::test]
 async fn partitions_that_kafka_cannot_take_away_are_not_taken_from_the_spec() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("shrink").await?;
         let admit = async |name: &str, partitions: i32, status: Value| {
             let patient =

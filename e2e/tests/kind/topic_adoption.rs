@@ -1,7 +1,7 @@
 //! Topics that others made: taken over only where the policy says so.
 
 use anyhow::{Result, ensure};
-use e2e::{E2e, eventually, scenario, seconds};
+use e2e::{E2e, beside_others, eventually, seconds};
 use serde_json::json;
 
 async fn setting_becomes(e2e: &E2e, topic: &str, key: &str, wanted: &str) -> Result<()> {
@@ -19,7 +19,7 @@ async fn setting_becomes(e2e: &E2e, topic: &str, key: &str, wanted: &str) -> Res
 
 #[tokio::test]
 async fn a_topic_that_exists_is_taken_over_as_the_adoption_policy_says() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("adoption").await?;
         let topic = |case: &str| format!("e2e.adoption.{case}.{}", e2e.run);
         // case, policy, what Ready says, what its message tells
@@ -74,7 +74,7 @@ async fn a_topic_that_exists_is_taken_over_as_the_adoption_policy_says() -> Resu
 
 #[tokio::test]
 async fn a_topic_that_others_made_anew_is_another_topic() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("anew").await?;
         let topic = |case: &str| format!("e2e.anew.{case}.{}", e2e.run);
         let cases = [("adopt", "Adopt"), ("refuse", "Refuse"), ("refuse-too", "Refuse"), ("equal", "AdoptIfEqual")];

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 use bt_operator::api::{Drift, KafkaTopicStatus};
-use e2e::{E2e, eventually, ktopic, scenario, seconds};
+use e2e::{E2e, beside_others, eventually, ktopic, seconds};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -54,7 +54,7 @@ fn has_step(status: &KafkaTopicStatus, words: &[&str]) -> Result<()> {
 
 #[tokio::test]
 async fn under_report_what_differs_is_told_and_left_until_the_policy_changes() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("report").await?;
         let (name, gone) = (format!("e2e.report.{}", e2e.run), format!("e2e.report.gone.{}", e2e.run));
         let spec = "{partitions: 1, driftPolicy: Report, config: {retention.ms: 86400000, segment.ms: 3600000}}";
@@ -104,7 +104,7 @@ async fn under_report_what_differs_is_told_and_left_until_the_policy_changes() -
 
 #[tokio::test]
 async fn only_the_keys_that_the_spec_names_are_the_operators() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("keys").await?;
         let name = format!("e2e.keys.{}", e2e.run);
         let apply = async |config: &str| {

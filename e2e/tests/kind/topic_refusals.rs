@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use e2e::{E2e, eventually, scenario, seconds};
+use e2e::{E2e, beside_others, eventually, seconds};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -30,7 +30,7 @@ async fn own(e2e: &E2e, topic: &str, wanted: &[(&str, &str)]) -> Result<()> {
 
 #[tokio::test]
 async fn a_bad_key_is_named_and_keeps_no_good_one_from_being_set() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("bad-keys").await?;
         let name = format!("e2e.bad-keys.{}", e2e.run);
         let says = async |words: &[&str]| e2e.cluster.topic_says(&namespace, &name, "False InvalidConfig", words).await;
@@ -72,7 +72,7 @@ async fn a_bad_key_is_named_and_keeps_no_good_one_from_being_set() -> Result<()>
 #[tokio::test]
 async fn fewer_partitions_than_the_topic_has_are_refused_where_admission_could_not_see_it()
 -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("fewer").await?;
         let name = format!("e2e.fewer.{}", e2e.run);
         e2e.kafka.make(&name, 4, &[]).await?;
@@ -104,7 +104,7 @@ async fn fewer_partitions_than_the_topic_has_are_refused_where_admission_could_n
 
 #[tokio::test]
 async fn more_replicas_than_brokers_are_a_condition_and_no_loop() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("replicas").await?;
         let name = format!("e2e.replicas.{}", e2e.run);
         let spec = "{partitions: 1, replicas: 3, config: {retention.ms: 86400000}}";

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use bt_operator::api::PAUSED_ANNOTATION;
-use e2e::{E2e, scenario, seconds};
+use e2e::{E2e, beside_others, seconds};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -13,7 +13,7 @@ async fn pause(e2e: &E2e, namespace: &str, name: &str, paused: Option<&str>) -> 
 
 #[tokio::test]
 async fn a_paused_topic_is_left_alone_in_every_way() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("paused").await?;
         let topic = |case: &str| format!("e2e.paused.{case}.{}", e2e.run);
         let spec = "{partitions: 1, deletionPolicy: Delete, config: {retention.ms: 86400000}}";
@@ -95,7 +95,7 @@ async fn a_paused_topic_is_left_alone_in_every_way() -> Result<()> {
 
 #[tokio::test]
 async fn kubectl_waits_for_every_state_and_shows_it_in_one_line() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("states").await?;
         let topic = |case: &str| format!("e2e.states.{case}.{}", e2e.run);
         let wait = async |case: &str, condition: &str| {

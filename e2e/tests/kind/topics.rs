@@ -1,11 +1,11 @@
 //! KafkaTopic: what is declared holds.
 
 use anyhow::{Result, ensure};
-use e2e::{E2e, condition, eventually, ktopic, scenario, seconds};
+use e2e::{E2e, beside_others, condition, eventually, ktopic, seconds};
 
 #[tokio::test]
 async fn a_topic_altered_behind_the_operators_back_is_set_right() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("drift").await?;
         let name = format!("e2e.drift.{}", e2e.run);
         let spec = "{partitions: 1, replicas: 1, config: {retention.ms: 86400000, cleanup.policy: delete}}";
@@ -36,7 +36,7 @@ async fn a_topic_altered_behind_the_operators_back_is_set_right() -> Result<()> 
 
 #[tokio::test]
 async fn partitions_grow_and_a_decrease_is_refused() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("partitions").await?;
         let name = format!("e2e.partitions.{}", e2e.run);
         let apply = async |partitions: u32| {
@@ -75,7 +75,7 @@ async fn partitions_grow_and_a_decrease_is_refused() -> Result<()> {
 
 #[tokio::test]
 async fn deleting_the_resource_follows_its_policy() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("deletion").await?;
         // name, policy, whether a record is written, whether the topic stays
         let cases = [
@@ -117,7 +117,7 @@ async fn deleting_the_resource_follows_its_policy() -> Result<()> {
 
 #[tokio::test]
 async fn of_two_resources_for_one_topic_the_older_owns_it_and_hands_it_over() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("owners").await?;
         let topic = format!("e2e.owners.{}", e2e.run);
         // Refuse: the owner made the topic itself, and must go on knowing it for its own.
@@ -193,7 +193,7 @@ async fn topic_exists(e2e: &E2e, name: &str, wanted: bool, policy: &str) -> Resu
 
 #[tokio::test]
 async fn a_topic_that_cannot_be_made_says_why() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let namespace = e2e.namespace("invalid").await?;
         let name = format!("e2e.invalid.{}", e2e.run);
         let spec = "{partitions: 1, replicas: 1, config: {retention.ms: soon}}";
