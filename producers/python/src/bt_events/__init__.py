@@ -7,46 +7,42 @@
     send_event("order.created", {"order_id": 42})
     send_health("up", checks={"database": "up"})
 
-These use one producer with settings from the environment (BT_SERVICE, BT_INSTANCE, KAFKA_BOOTSTRAP);
-`EventProducer` takes them as arguments.
+These use one producer with settings from the environment (BT_SERVICE, BT_INSTANCE, KAFKA_BOOTSTRAP, …);
+`EventProducer` takes them as arguments. What a service does anyway is sent without further calls:
+`install_logging()` (its log), `bt_events.asgi.BtMiddleware` (its requests), `start_health(…)` (its health).
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .default import default_producer
 from .events import ErrorLike, InvalidEvent
+from .health import Health, start_health
+from .lifecycle import flush_on_sigterm
+from .logging import BtHandler, install_logging
 from .producer import EventProducer
 from .stats import Stats
 
 __all__ = [
+    "BtHandler",
     "EventProducer",
+    "Health",
     "InvalidEvent",
     "Stats",
     "default_producer",
     "flush",
+    "flush_on_sigterm",
+    "install_logging",
     "send_event",
     "send_health",
     "send_log",
     "send_metric",
+    "start_health",
     "stats",
 ]
 __version__ = "0.1.0"
-
-_default: EventProducer | None = None
-_lock = threading.Lock()
-
-
-def default_producer() -> EventProducer:
-    """The producer behind this module's functions, made from the environment on first use."""
-    global _default
-    if _default is None:
-        with _lock:
-            if _default is None:
-                _default = EventProducer()
-    return _default
 
 
 def send_metric(

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
+import functools
 import logging
-import os
-import socket
 import threading
 import time
-import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Callable
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from . import events
+from . import context, events, lifecycle
 from .stats import Counter, Quiet, Stats
 
 _log = logging.getLogger("bt_events")
 _kafka_log = logging.getLogger("bt_events.kafka")
 _kafka_log.addFilter(Quiet())
-_live: weakref.WeakSet[EventProducer] = weakref.WeakSet()
+
+INFO_INTERVAL = 300.0
+"""Seconds between two `bt_service_info`, so that the series does not age out."""
+
+# Room in librdkafka's queue beyond the service's own bound, for what the SDK says of itself.
+_OWN_MESSAGES, _OWN_KBYTES = 100, 64
 
 
 class EventProducer:
@@ -30,28 +32,34 @@ class EventProducer:
 
     No method raises or waits for Kafka (except `flush` and `close`, up to their timeout): an event that cannot be
     queued is dropped, counted (`stats`) and reported through the logger `bt_events`. Thread-safe, fork-safe, and
-    flushed when the interpreter exits.
+    flushed when the interpreter exits and on SIGTERM (`lifecycle.flush_on_sigterm`).
 
-    :param service: name of the service; default: environment BT_SERVICE or SERVICE_NAME, else `unknown`.
+    :param service: name of the service; default: environment BT_SERVICE, SERVICE_NAME or OTEL_SERVICE_NAME, else
+        `unknown`.
     :param instance: which copy of the service; default: BT_INSTANCE, else the host's name (in Kubernetes the pod's).
         `""` for none.
     :param bootstrap: Kafka's addresses, `host:port,…`; default: KAFKA_BOOTSTRAP, else `localhost:9092`.
+    :param version: the service's version; default: BT_SERVICE_VERSION or SERVICE_VERSION. Logs carry it as the field
+        `service.version`, and the gauge `bt_service_info{version}` is sent at the start and every 5 minutes.
     :param queue_messages: how many events may wait for Kafka.
-    :param queue_kbytes: how much memory they may take, KiB.
+    :param queue_kbytes: how much JSON they may be, KiB.
     :param max_message_bytes: a larger event is dropped; at most what the broker takes.
     :param linger_ms: how long to wait for a fuller batch.
     :param delivery_timeout: seconds after which an event that Kafka has not taken is given up.
-    :param exit_timeout: seconds that the interpreter's exit may wait for the queue to empty.
-    :param config: further settings of librdkafka (TLS, SASL, …); they win over the above.
+    :param exit_timeout: seconds that the interpreter's exit, or SIGTERM, may wait for the queue to empty.
+    :param sigterm: whether to deliver what is queued on SIGTERM, when this is made in the main thread.
+    :param config: further settings of librdkafka (TLS, SASL, …); they win over the above and over those from the
+        environment (`BT_KAFKA_SECURITY_PROTOCOL` is `security.protocol`, and so on).
     """
 
     _counter: Counter
-    _lock: threading.Lock
+    _lock: threading.RLock
     _kafka: Producer | None
     _thread: threading.Thread | None
     _closed: bool
     _broken: str
     _fatal: bool
+    _info_at: float
 
     def __init__(
         self,
@@ -59,6 +67,7 @@ class EventProducer:
         instance: str | None = None,
         bootstrap: str | None = None,
         *,
+        version: str | None = None,
         metrics_topic: str = "metrics.events",
         logs_topic: str = "logs.events",
         health_topic: str = "health.events",
@@ -68,20 +77,26 @@ class EventProducer:
         linger_ms: float = 20,
         delivery_timeout: float = 900,
         exit_timeout: float = 10,
+        sigterm: bool = True,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        env = os.environ.get
-        self.service = service or env("BT_SERVICE") or env("SERVICE_NAME") or ""
+        self.service = str(service or context.service() or "")
         if not self.service:
             self.service = "unknown"
             _log.warning("no service name: set BT_SERVICE, or pass EventProducer(service=…); using 'unknown'")
-        self.instance = env("BT_INSTANCE") or socket.gethostname() if instance is None else instance
+        self.instance = context.instance() if instance is None else instance
+        self.version = version or context.version()
         self.metrics_topic = metrics_topic
         self.logs_topic = logs_topic
         self.health_topic = health_topic
-        self._exit_timeout = exit_timeout
+        self.exit_timeout = exit_timeout
+        self._source = events.Source(self.service, self.instance)
+        self._bound = (queue_messages, queue_kbytes * 1024)
+        from_environment = context.kafka_settings()
+        if bootstrap:
+            from_environment.pop("bootstrap.servers", None)
         self._config: dict[str, Any] = {
-            "bootstrap.servers": bootstrap or env("KAFKA_BOOTSTRAP") or "localhost:9092",
+            "bootstrap.servers": bootstrap or context.bootstrap(),
             "client.id": self.service,
             "enable.idempotence": True,
             # In a topic that was just made the broker can refuse the first batch and take the second: the first,
@@ -91,8 +106,8 @@ class EventProducer:
             # Java's partitioner, so that one key goes to one partition whatever language produced it.
             "partitioner": "murmur2_random",
             "linger.ms": linger_ms,
-            "queue.buffering.max.messages": queue_messages,
-            "queue.buffering.max.kbytes": queue_kbytes,
+            "queue.buffering.max.messages": queue_messages + _OWN_MESSAGES,
+            "queue.buffering.max.kbytes": queue_kbytes + _OWN_KBYTES,
             "message.max.bytes": max_message_bytes,
             "message.timeout.ms": int(delivery_timeout * 1000),
             # A service may start before its topics are made.
@@ -101,10 +116,13 @@ class EventProducer:
             # A broker's pod that has just gone swallows connections; librdkafka would wait for one for 30 s.
             "socket.connection.setup.timeout.ms": 5_000,
             "socket.keepalive.enable": True,
+            **from_environment,
             **(config or {}),
         }
         self._forget()
-        _live.add(self)
+        lifecycle.register(self)
+        if sigterm:
+            lifecycle.flush_on_sigterm()
 
     # -- the four calls ------------------------------------------------------------------------------------------
 
@@ -128,6 +146,8 @@ class EventProducer:
         is one observation, counted in `buckets` (upper bounds, in increasing order) when they are given. With
         `trace_id` (W3C, 32 hexadecimal digits) Prometheus can lead from the metric to a trace: its exemplar.
         """
+        if self._counter.full:
+            return self._counter.shed()
         try:
             event = events.metric(name, value, kind, labels, help, unit, op, buckets, trace_id)
         except Exception as error:
@@ -152,12 +172,31 @@ class EventProducer:
         `error` is an exception, or a mapping with `type`, `message`, `stack_trace`. Further keyword arguments join
         `fields`.
         """
+        if self._counter.full:
+            return self._counter.shed()
         try:
             fields = {**(fields or {}), **more} if more else fields
+            if self.version:
+                fields = {"service.version": self.version, **(fields or {})}
             event = events.log(level, message, logger, trace_id, span_id, error, fields)
         except Exception as problem:
             return self._invalid(problem)
         return self._send(self.logs_topic, event, service, instance)
+
+    def send_record(self, make: Callable[[], events.Event], at: float) -> bool:
+        """Publish the log event that `make` returns, of the time `at` (seconds since 1970); for logging handlers.
+
+        `make` is called only when the queue has room.
+        """
+        if self._counter.full:
+            return self._counter.shed()
+        try:
+            event = make()
+            if self.version:
+                event["fields"] = {"service.version": self.version, **event.get("fields", {})}
+        except Exception as error:
+            return self._invalid(error)
+        return self._send(self.logs_topic, event, None, None, at)
 
     def send_event(
         self,
@@ -168,6 +207,8 @@ class EventProducer:
         instance: str | None = None,
     ) -> bool:
         """Publish a business event to `topic` (default `<service>.events`); True when it was queued."""
+        if self._counter.full:
+            return self._counter.shed()
         try:
             event = events.business_event(type, payload)
             topic = events.topic(topic or f"{service or self.service}.events")
@@ -184,6 +225,8 @@ class EventProducer:
         instance: str | None = None,
     ) -> bool:
         """Publish the service's health: `up`, `degraded` or `down`, and that of each check; True when queued."""
+        if self._counter.full:
+            return self._counter.shed()
         try:
             event = events.health(status, checks, latency_ms)
         except Exception as error:
@@ -210,10 +253,13 @@ class EventProducer:
     def close(self, timeout: float = 10) -> bool:
         """Flush, then stop; later events are dropped. False when something could not be delivered in time."""
         self._closed = True
+        kafka = self._kafka
+        if kafka is not None:
+            self._tell(kafka, last=True)
         flushed = self.flush(timeout)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=2)
-        kafka, self._kafka = self._kafka, None
+        self._kafka = None
         if kafka is not None and not flushed:
             try:
                 kafka.purge()
@@ -235,50 +281,53 @@ class EventProducer:
 
     def _forget(self) -> None:
         """The state before the first event: no connection, no thread, nothing counted."""
-        self._counter = Counter()
-        self._lock = threading.Lock()
+        self._counter = Counter(*self._bound)
+        self._lock = threading.RLock()
         self._kafka = None
         self._thread = None
         self._closed = False
         self._broken = ""
         self._fatal = False
+        self._info_at = float("-inf")
 
     def _invalid(self, error: Exception) -> bool:
         self._ready()  # its thread writes the report
         self._counter.dropped("invalid", error)
         return False
 
-    def _send(self, topic: str, fields: events.Event, service: str | None, instance: str | None) -> bool:
+    def _send(
+        self, topic: str, fields: events.Event, service: str | None, instance: str | None, at: float | None = None
+    ) -> bool:
         counter = self._counter
         kafka = self._kafka or self._ready()
         if kafka is None:
             counter.dropped("closed" if self._closed else "misconfigured", self._broken or "the producer is closed")
             return False
         try:
-            service = service or self.service
-            instance = self.instance if instance is None else instance
-            event = events.envelope(service, instance)
-            event.update(fields)
-            value = events.encode(event)
-            key = events.key(service, instance)
+            source = self._source
+            if service or instance is not None:
+                source = events.Source(service or self.service, self.instance if instance is None else instance)
+            value = events.record(source, fields, at)
         except events.InvalidEvent as error:
             return self._invalid(error)
         except Exception as error:  # RecursionError, or whatever a value's own __str__ raises
             counter.dropped("unserialisable", f"{topic}: {error}")
             return False
-        counter.sent()
+        size = len(value)
+        if not counter.admit(size):
+            return False
         try:
-            kafka.produce(topic, value=value, key=key)
+            kafka.produce(topic, value, source.key)
         except BufferError as error:
-            counter.refused("queue_full", error)
+            counter.refused(size, "queue_full", error)
             return False
         except KafkaException as error:
             reason = _reason(error.args[0])
             self._fatal = self._fatal or reason == "fatal"
-            counter.refused(reason, f"{topic}: {error}")
+            counter.refused(size, reason, f"{topic}: {error}")
             return False
         except Exception as error:
-            counter.refused("error", f"{topic}: {error}")
+            counter.refused(size, "error", f"{topic}: {error}")
             return False
         return True
 
@@ -292,6 +341,7 @@ class EventProducer:
                     self._kafka = self._connect()
                     self._thread = threading.Thread(target=self._serve, name="bt-events", daemon=True)
                     self._thread.start()
+                    lifecycle.at_exit_of_a_worker()
                 except Exception as error:
                     self._kafka = None
                     self._broken = str(error)
@@ -303,9 +353,9 @@ class EventProducer:
 
         def on_delivery(error: KafkaError | None, message: Any) -> None:
             if error is None:
-                counter.delivered()
+                counter.delivered(len(message))
             else:
-                counter.failed(_reason(error), f"{message.topic()}: {error}")
+                counter.failed(len(message), _reason(error), f"{message.topic()}: {error}")
 
         def on_error(error: KafkaError) -> None:
             if error.fatal():
@@ -324,6 +374,7 @@ class EventProducer:
                 return
             kafka.poll(0.2)
             self._counter.report()
+            self._tell(kafka)
             if self._fatal:
                 # An idempotent producer's fatal error (its state was lost on the broker) ends this client for good.
                 _log.error("kafka: fatal error, starting a new client; what was queued may be lost")
@@ -337,7 +388,35 @@ class EventProducer:
                     self._fatal = True
                     time.sleep(1)
 
-    def _after_fork(self) -> None:
+    def _tell(self, kafka: Producer, last: bool = False) -> None:
+        """What the SDK says of itself, around the service's bound and counts: its drops, and the service's version."""
+        now = time.monotonic()
+        if self.version and not last and now - self._info_at >= INFO_INTERVAL:
+            self._info_at = now
+            info = events.metric("bt_service_info", 1, "gauge", {"version": self.version}, "Version of the service.")
+            self._say(kafka, info, lambda error, message: None)
+        for reason, count in self._counter.take_untold(last).items():
+            drops = events.metric(
+                "bt_sdk_events_dropped_total",
+                count,
+                labels={"reason": reason},
+                help="Events that the SDK dropped, by reason.",
+            )
+            told = functools.partial(self._counter.told, reason, count)
+            if not self._say(kafka, drops, lambda error, message, told=told: told(error is None)):
+                told(False)
+
+    def _say(self, kafka: Producer, metric: events.Event, on_delivery: Any) -> bool:
+        try:
+            kafka.produce(
+                self.metrics_topic, events.record(self._source, metric), self._source.key, on_delivery=on_delivery
+            )
+        except Exception as error:
+            _log.debug("not sent: %s", error)
+            return False
+        return True
+
+    def after_fork(self) -> None:
         """In a forked child: the parent delivers what was queued; the child starts with a client of its own."""
         if self._kafka is not None:
             # librdkafka's threads did not survive the fork and freeing the client would wait for them for ever.
@@ -352,20 +431,3 @@ def _reason(error: KafkaError) -> str:
     if error.code() == KafkaError._MSG_TIMED_OUT:
         return "timed_out"
     return str(error.name()).lower().lstrip("_")
-
-
-def _at_exit() -> None:
-    producers = list(_live)
-    deadline = time.monotonic() + max((p._exit_timeout for p in producers), default=0)
-    for producer in producers:
-        producer.close(max(0.0, deadline - time.monotonic()))
-
-
-def _forked() -> None:
-    for producer in list(_live):
-        producer._after_fork()
-
-
-atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

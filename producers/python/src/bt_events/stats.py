@@ -24,7 +24,7 @@ class Quiet(logging.Filter):
         """Whether this line is worth showing."""
         kind = record.getMessage().split(" ", 1)[0]
         now = time.monotonic()
-        if now - self._seen.get(kind, -REPORT_INTERVAL) < REPORT_INTERVAL:
+        if now - self._seen.get(kind, float("-inf")) < REPORT_INTERVAL:
             return False
         self._seen[kind] = now
         return True
@@ -45,49 +45,82 @@ class Stats:
 
 
 class Counter:
-    """Thread-safe counts. Counting is cheap; the log line is written by whoever calls `report`."""
+    """Thread-safe counts, and the bound of what may wait for Kafka.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    Counting is cheap; the log line is written by whoever calls `report`. The lock is reentrant because a signal
+    handler or a finalizer can send an event in the middle of a call.
+
+    :param max_events: how many events may wait.
+    :param max_bytes: how many bytes of JSON they may be.
+    """
+
+    full: bool
+    """Whether nothing more may wait. To be asked first: it costs nothing, and what follows is for naught if it is."""
+
+    def __init__(self, max_events: int, max_bytes: int) -> None:
+        self._lock = threading.RLock()
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self.full = False
+        self._bytes = 0
         self._sent = 0
         self._delivered = 0
-        self._failed = 0
+        self._queued = 0
         self._dropped: dict[str, int] = {}
         self._detail: dict[str, str] = {}
-        self._reported: dict[str, tuple[float, int]] = {}
+        self._logged: dict[str, tuple[float, int]] = {}
+        self._untold: dict[str, int] = {}
+        self._telling = 0
+        self._told_at = float("-inf")
 
-    def sent(self) -> None:
-        """One event is about to be queued."""
+    def admit(self, size: int) -> bool:
+        """Whether one event of `size` bytes may be queued; it is counted as sent, or as dropped."""
         with self._lock:
+            if self._queued and self._bytes + size > self._max_bytes:
+                self.full = True
+            if self.full:
+                self._drop("queue_full", self._what_waits())
+                return False
             self._sent += 1
+            self._queued += 1
+            self._bytes += size
+            self.full = self._queued >= self._max_events or self._bytes >= self._max_bytes
+            return True
 
-    def refused(self, reason: str, detail: object) -> None:
-        """The event counted by `sent` was not queued after all."""
+    def refused(self, size: int, reason: str, detail: object) -> None:
+        """The event that was admitted was not queued after all."""
         with self._lock:
             self._sent -= 1
+            self._leave(size)
             self._drop(reason, detail)
 
-    def dropped(self, reason: str, detail: object) -> None:
-        """One event was dropped before it was counted as sent."""
-        with self._lock:
-            self._drop(reason, detail)
-
-    def delivered(self) -> None:
+    def delivered(self, size: int) -> None:
         """Kafka has acknowledged one event."""
         with self._lock:
             self._delivered += 1
+            self._leave(size)
 
-    def failed(self, reason: str, detail: object) -> None:
+    def failed(self, size: int, reason: str, detail: object) -> None:
         """One queued event was given up."""
         with self._lock:
-            self._failed += 1
+            self._leave(size)
             self._drop(reason, detail)
+
+    def dropped(self, reason: str, detail: object) -> None:
+        """One event was dropped before it was admitted."""
+        with self._lock:
+            self._drop(reason, detail)
+
+    def shed(self) -> bool:
+        """One event is dropped because the queue is full; False, for the caller to return."""
+        with self._lock:
+            self._drop("queue_full", self._what_waits())
+        return False
 
     def stats(self) -> Stats:
         """The counts now."""
         with self._lock:
-            queued = self._sent - self._delivered - self._failed
-            return Stats(self._sent, self._delivered, queued, dict(self._dropped))
+            return Stats(self._sent, self._delivered, self._queued, dict(self._dropped))
 
     def report(self, last: bool = False) -> None:
         """Log a warning for each reason with new drops: the first at once, then every `REPORT_INTERVAL`."""
@@ -95,13 +128,45 @@ class Counter:
         lines = []
         with self._lock:
             for reason, count in self._dropped.items():
-                at, before = self._reported.get(reason, (-REPORT_INTERVAL, 0))
+                at, before = self._logged.get(reason, (float("-inf"), 0))
                 if count > before and (last or now - at >= REPORT_INTERVAL):
-                    self._reported[reason] = (now, count)
+                    self._logged[reason] = (now, count)
                     lines.append((count - before, reason, self._detail[reason], count))
         for line in lines:
             _log.warning("dropped %d event(s): %s: %s (%d in all)", *line)
 
+    def take_untold(self, last: bool = False) -> dict[str, int]:
+        """The drops, by reason, that no metric has told of yet; the caller sends one for each and answers with `told`.
+
+        Nothing for `REPORT_INTERVAL` after the last, and while the queue is full or the last ones still wait: when
+        Kafka is away, reports would only pile up.
+        """
+        now = time.monotonic()
+        with self._lock:
+            if not last and (self.full or self._telling or now - self._told_at < REPORT_INTERVAL):
+                return {}
+            untold, self._untold = self._untold, {}
+            if untold:
+                self._told_at = now
+                self._telling += len(untold)
+            return untold
+
+    def told(self, reason: str, count: int, delivered: bool) -> None:
+        """What became of a metric about drops; one that Kafka did not take is told again."""
+        with self._lock:
+            self._telling -= 1
+            if not delivered:
+                self._untold[reason] = self._untold.get(reason, 0) + count
+
+    def _leave(self, size: int) -> None:
+        self._queued -= 1
+        self._bytes -= size
+        self.full = self._queued >= self._max_events or self._bytes >= self._max_bytes
+
     def _drop(self, reason: str, detail: object) -> None:
         self._dropped[reason] = self._dropped.get(reason, 0) + 1
+        self._untold[reason] = self._untold.get(reason, 0) + 1
         self._detail[reason] = str(detail)[:500]
+
+    def _what_waits(self) -> str:
+        return f"{self._queued} events of {self._bytes >> 10} KiB wait for Kafka"
