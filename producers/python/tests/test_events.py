@@ -13,19 +13,33 @@ import pytest
 from bt_events import InvalidEvent, events
 
 
-def test_envelope_has_a_time_in_utc_and_an_id_of_its_own():
-    first, second = events.envelope("order", "a"), events.envelope("order", "a")
+def test_a_record_has_a_time_in_utc_and_an_id_of_its_own():
+    source = events.Source("order", "a")
+    first, second = (json.loads(events.record(source, {"level": "info"})) for _ in range(2))
     assert datetime.fromisoformat(first["ts"].replace("Z", "+00:00")).tzinfo is timezone.utc
     assert abs(datetime.now(timezone.utc).timestamp() - _epoch(first["ts"])) < 5
-    assert uuid.UUID(first["id"]).version == 4
+    assert str(uuid.UUID(first["id"])) == first["id"]
+    assert (uuid.UUID(first["id"]).version, uuid.UUID(first["id"]).variant) == (4, uuid.RFC_4122)
     assert first["id"] != second["id"]
-    assert (first["service"], first["instance"]) == ("order", "a")
-    assert "instance" not in events.envelope("order", "")
+    assert (first["service"], first["instance"], first["level"]) == ("order", "a", "info")
+    assert "instance" not in json.loads(events.record(events.Source("order", ""), {"level": "info"}))
+
+
+@pytest.mark.parametrize("at", [0, 0.9999, 1767323045.0, 1767323045.678901, 1767323045.9999999, 4102444800.5])
+def test_times_are_written_as_datetime_writes_them(at):
+    written = datetime.fromtimestamp(at, timezone.utc).replace(tzinfo=None)
+    for _ in range(2):  # formatted, then remembered
+        ts = json.loads(events.record(events.Source("a", None), {"b": 1}, at))["ts"]
+        assert abs(_epoch(ts) - written.replace(tzinfo=timezone.utc).timestamp()) < 0.001
+        assert ts == datetime.fromtimestamp(_epoch(ts), timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 def test_key_is_service_and_instance():
-    assert events.key("order", "pod-1") == b"order/pod-1"
-    assert events.key("order", None) == b"order"
+    assert events.Source("order", "pod-1").key == b"order/pod-1"
+    assert events.Source("order", None).key == b"order"
+    for wrong in ("", None, 1):
+        with pytest.raises(InvalidEvent):
+            events.Source(wrong, "a")
 
 
 def test_metric_kinds():
@@ -144,7 +158,8 @@ def test_encoding_takes_what_services_log():
 
 
 def test_a_lone_surrogate_does_not_spoil_the_record():
-    assert json.loads(events.encode({"message": "a\udcffb"})) == {"message": "a?b"}
+    record = json.loads(events.record(events.Source("a\udcff", "b"), {"message": "a\udcffb"}))
+    assert (record["service"], record["message"]) == ("a?", "a?b")
 
 
 @pytest.mark.parametrize("value", [object(), float("nan"), {1: object()}])

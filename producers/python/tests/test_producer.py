@@ -1,15 +1,14 @@
 """The producer's promises, with a Kafka that is away or the mock that librdkafka carries."""
 
 import logging
-import os
-import subprocess
-import sys
-import textwrap
+import threading
 import time
 
 import pytest
+from conftest import until
 
 from bt_events import EventProducer
+from bt_events.stats import Counter
 
 AWAY = "127.0.0.1:1"
 MOCK = {"test.mock.num.brokers": 1}
@@ -125,63 +124,73 @@ def test_delivery_is_counted(make):
     assert (stats.sent, stats.delivered, stats.queued, stats.dropped) == (500, 500, 0, {})
 
 
-def test_settings_come_from_the_environment(monkeypatch):
-    monkeypatch.setenv("SERVICE_NAME", "order")
-    monkeypatch.setenv("BT_INSTANCE", "pod-1")
-    monkeypatch.setenv("KAFKA_BOOTSTRAP", "kafka:1234")
-    producer = EventProducer()
-    assert (producer.service, producer.instance) == ("order", "pod-1")
-    assert producer._config["bootstrap.servers"] == "kafka:1234"
-    monkeypatch.setenv("BT_SERVICE", "customer")
-    assert EventProducer().service == "customer"
-    assert EventProducer("driver", "").instance == ""
+def test_the_queue_is_bounded_by_bytes_too(sent):
+    made = sent(queue_messages=1000, queue_kbytes=10)
+    made.client.up = False
+    taken = sum(made.producer.send_log("info", "x" * 1000) for _ in range(100))
+    assert taken == 8  # records of some 1.15 kB
+    assert made.producer.stats().dropped == {"queue_full": 91}
+    assert made.producer.send_log("info", "small") is False  # the queue is full until something leaves it
+    made.client.up = True
+    made.producer.flush(1)
+    assert made.producer.send_log("info", "small")
+    assert made.producer.stats().queued == 1
 
 
-def run(code, **env):
-    """Run `code` in an interpreter of its own; what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        env={**os.environ, "PYTHONPATH": "src", **env},
-        cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
+def test_an_event_larger_than_the_bound_passes_an_empty_queue(sent):
+    made = sent(queue_kbytes=1)
+    assert made.producer.send_log("info", "x" * 2000)
+    assert len(made.events()) == 1
 
 
-def test_exit_is_bounded_and_reports_what_is_left():
-    started = time.monotonic()
-    output = run(
-        """
-        import logging; logging.basicConfig()
-        from bt_events import EventProducer
-        producer = EventProducer("order", "a", "127.0.0.1:1", exit_timeout=1)
-        producer.send_log("info", "never arrives")
-        """
-    )
-    assert time.monotonic() - started < 20
-    assert "dropped 1 event(s): purge_queue" in output
+def test_drops_are_told_by_a_metric_when_kafka_takes_events_again(sent):
+    made = sent(queue_messages=2)
+    made.client.up = False
+    for n in range(10):
+        made.producer.send_log("info", "x", n=n)
+    time.sleep(0.1)
+    assert not [record for record in made.client.waiting if record[0] == "metrics.events"]
+    made.client.up = True
+    assert until(lambda: made.events("metrics.events"))
+    [metric] = made.events("metrics.events")
+    assert (metric["name"], metric["kind"], metric["value"]) == ("bt_sdk_events_dropped_total", "counter", 8)
+    assert metric["labels"] == {"reason": "queue_full"}
+    assert (metric["service"], metric["instance"]) == ("orders", "orders-1")
+    made.producer.send_metric("not valid")
+    made.producer.close()  # within the interval, but there will be no other time
+    [_, last] = made.events("metrics.events")
+    assert (last["value"], last["labels"]) == (1, {"reason": "invalid"})
+    stats = made.producer.stats()
+    assert (stats.sent, stats.delivered, stats.dropped) == (2, 2, {"queue_full": 8, "invalid": 1})
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_sends_with_a_client_of_its_own():
-    output = run(
-        """
-        import os
-        from bt_events import EventProducer
-        producer = EventProducer("order", "a", config={"test.mock.num.brokers": 1})
-        producer.send_log("info", "parent"); assert producer.flush(10)
-        child = os.fork()
-        if child == 0:
-            producer.send_log("info", "child")
-            print("child flushed", producer.flush(10), producer.stats().delivered, flush=True)
-            raise SystemExit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        producer.send_log("info", "parent")
-        print("parent flushed", producer.flush(10), producer.stats().delivered)
-        """
-    )
-    assert "child flushed True 1" in output
-    assert "parent flushed True 2" in output
+def test_a_report_that_kafka_did_not_take_is_made_again():
+    counter = Counter(10, 1000)
+    counter.dropped("invalid", "x")
+    assert counter.take_untold() == {"invalid": 1}
+    counter.dropped("invalid", "x")
+    assert counter.take_untold(last=False) == {}  # one at a time
+    counter.told("invalid", 1, False)
+    assert counter.take_untold() == {}  # not so soon again
+    assert counter.take_untold(last=True) == {"invalid": 2}
+
+
+def test_threads_keep_the_bound_and_the_counts(sent):
+    made = sent(queue_messages=500)
+    made.client.up = False
+
+    def send():
+        for _ in range(400):
+            made.producer.send_log("info", "x")
+
+    threads = [threading.Thread(target=send) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stats = made.producer.stats()
+    assert (stats.sent, stats.queued, stats.dropped) == (500, 500, {"queue_full": 1500})
+    assert len(made.client.waiting) == 500
+    made.client.up = True
+    assert made.producer.flush(1)
+    assert made.producer.stats().delivered == 500
