@@ -99,6 +99,11 @@ def test_on_a_timer_until_it_is_stopped(sent):
     time.sleep(0.2)
     assert len(made.events("health.events")) == count
     assert {event["status"] for event in made.events()} == {"up"}  # no last "down"
+    health.start()
+    health.start()
+    assert until(lambda: len(made.events("health.events")) > count)
+    health.stop()
+    assert until(lambda: not [t for t in threading.enumerate() if t.name == "bt-health"])
 
 
 def test_the_reason_is_logged_when_it_changes(sent, caplog):

@@ -98,6 +98,22 @@ def test_a_handler_that_was_there_is_called_and_decides():
     assert output.split("\n")[:3] == ["own handler 15", "delivered 1", "delivered 2"]
 
 
+def test_as_process_1_of_a_container_it_lives_on():
+    """There the kernel ignores a signal without a handler."""
+    output = run(
+        PRODUCER
+        + """
+    own = os.getpid()
+    producer.send_log("info", "x")
+    os.getpid = lambda: 1
+    os.kill(own, signal.SIGTERM)
+    tell()
+    print(producer.send_log("info", "still there"), flush=True)
+    """
+    )
+    assert output.split("\n")[:2] == ["delivered 1", "True"]
+
+
 def test_sigterm_in_the_middle_of_a_call():
     """The handler runs wherever the main thread is, also inside a call with the counts' lock held."""
     output = run(

@@ -46,9 +46,10 @@ class Health:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Check now, and from now on."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="bt-health", daemon=True)
+        """Check now, and from now on; also after `stop`, and in a forked child."""
+        if self._thread is None or self._stop.is_set() or not self._thread.is_alive():
+            self._stop = threading.Event()
+            self._thread = threading.Thread(target=self._serve, args=(self._stop,), name="bt-health", daemon=True)
             self._thread.start()
             atexit.register(self.stop)
 
@@ -74,15 +75,15 @@ class Health:
             return "down"
         return "up" if all(result == "up" for result in results.values()) else "degraded"
 
-    def _serve(self) -> None:
+    def _serve(self, stop: threading.Event) -> None:
         following = time.monotonic()
-        while not self._stop.is_set():
+        while not stop.is_set():
             try:
                 self.run()
             except Exception as error:  # such as: no more threads
                 _log.error("health checks could not be run: %s", error)
             following = max(following + self.interval, time.monotonic())
-            self._stop.wait(following - time.monotonic())
+            stop.wait(following - time.monotonic())
 
 
 def start_health(
@@ -100,7 +101,8 @@ def start_health(
     in an event loop of its own, so it needs a client of its own too.
 
     Nothing is sent at the end: a `down` from each pod that a deployment replaces would read as an outage. The series of
-    an instance that is gone ages out (`seriesTtl`). A forked child does not go on with its parent's checks.
+    an instance that is gone ages out (`seriesTtl`). A forked child does not go on with its parent's checks, unless it
+    calls `start()`.
     """
     health = Health(checks, interval, timeout, critical, producer)
     health.start()

@@ -65,8 +65,9 @@ def flush_on_sigterm() -> bool:
     """Deliver what is queued when SIGTERM comes; False when this is not the main thread, or SIGTERM is ignored.
 
     Without a handler of the service's own the process still dies of SIGTERM, after at most the producers' exit
-    timeout. With one, it is called as before, after at most `CHAINED_FLUSH` seconds; events can be sent until the
-    process ends. A handler installed later replaces this one: what is queued is then flushed at the exit it leads to.
+    timeout (as process 1 of a container it lives on, as always). With one, it is called as before, after at most
+    `CHAINED_FLUSH` seconds; events can be sent until the process ends. A handler installed later replaces this one:
+    what is queued is then flushed at the exit it leads to.
     """
     if threading.current_thread() is not threading.main_thread():
         return False
@@ -87,9 +88,11 @@ class _OnSigterm:
         self._before = before
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if callable(self._before):
+        # The kernel protects process 1 of a container from signals without a handler: it lives on.
+        if callable(self._before) or os.getpid() == 1:
             _each(CHAINED_FLUSH, lambda producer, timeout: producer.flush(timeout))
-            self._before(number, frame)
+            if callable(self._before):
+                self._before(number, frame)
             return
         _close_all()
         signal.signal(number, signal.SIG_DFL)
