@@ -9,6 +9,7 @@ import fastapi
 import httpx
 import pytest
 import uvicorn
+from conftest import Client
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -258,11 +259,30 @@ def test_a_stream_is_measured_to_its_end_and_not_held_back(sent):
     assert 0.15 <= histogram["value"] < 5
 
 
-def test_websockets_and_lifespan_pass(sent):
+def test_websockets_pass(sent):
     made = sent()
     with client(starlette(made.producer)) as http, http.websocket_connect("/socket") as websocket:
         assert websocket.receive_text() == "hello"
     assert made.records == []
+
+
+def test_what_is_queued_is_flushed_before_the_server_hears_of_the_shutdown(sent):
+    made = sent()
+    passed = []
+
+    async def app(scope, receive, send):
+        await send({"type": "lifespan.startup.complete"})
+        made.producer.send_log("info", "the last words")
+        passed.append(made.producer.stats().delivered)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def send(message):
+        passed.append((message["type"], made.producer.stats().delivered))
+
+    made.client.poll = lambda timeout: time.sleep(timeout)  # only a flush delivers
+    made.client.flush = lambda timeout: Client.poll(made.client, 0)
+    asyncio.run(BtMiddleware(app, producer=made.producer)({"type": "lifespan"}, None, send))
+    assert passed == [("lifespan.startup.complete", 0), 0, ("lifespan.shutdown.complete", 1)]
 
 
 def serve(app, messages, sends=None):

@@ -180,6 +180,35 @@ def test_sigterm_delivers_what_is_queued(topic):
     assert sorted(value["fields"]["n"] for _, _, value in read(topic, 500)) == list(range(500))
 
 
+def test_uvicorn_that_gets_sigterm_delivers_the_last_words(topic):
+    """It dies by the signal, after the application has shut down; nothing of Python's exit runs."""
+    run(
+        """
+        import contextlib, os, signal, threading, time
+        import uvicorn
+        from starlette.applications import Starlette
+        from bt_events import EventProducer
+        from bt_events.asgi import BtMiddleware
+        bootstrap, topic = os.environ["WHERE"].split()
+        producer = EventProducer("order", "", bootstrap, logs_topic=topic, linger_ms=5000)
+
+        @contextlib.asynccontextmanager
+        async def lifespan(app):
+            producer.send_log("info", "first words")
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            yield
+            producer.send_log("info", "last words")
+
+        app = Starlette(lifespan=lifespan)
+        app.add_middleware(BtMiddleware, producer=producer)
+        uvicorn.run(app, port=0, log_level="error")
+        """,
+        expect=-signal.SIGTERM,
+        WHERE=f"{BOOTSTRAP} {topic}",
+    )
+    assert sorted(value["message"] for _, _, value in read(topic, 2)) == ["first words", "last words"]
+
+
 def test_a_broker_that_is_away_is_not_noticed_and_what_fits_arrives_later_once(topic):
     """20 s without the broker, 200 events a second, and room for 2,500."""
     metadata = AdminClient({"bootstrap.servers": BOOTSTRAP}).list_topics(timeout=30)

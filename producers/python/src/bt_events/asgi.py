@@ -37,11 +37,12 @@ _MEASURED = "bt_events.measured"
 
 
 class BtMiddleware:
-    """Measures each HTTP request of an ASGI application; websockets and lifespan pass untouched.
+    """Measures each HTTP request of an ASGI application; websockets pass untouched.
 
     The route is the template (`/orders/{id}`, with the prefixes of mounted applications), or `(unmatched)`: a path
     itself is never a label. A streamed response is measured to its end. A request that passes two of these is counted
-    once, by the outer. Exceptions go on to the server.
+    once, by the outer. Exceptions go on to the server. When the application has shut down (lifespan), what is queued is
+    flushed: afterwards a server may kill itself with the signal that it got, as uvicorn does, and nothing else runs.
 
     :param app: the application.
     :param producer: where to send; default: the package's own.
@@ -65,6 +66,9 @@ class BtMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, self._flushing(send))
+            return
         if scope["type"] != "http" or scope.get(_MEASURED) or self._is_excluded(_path(scope)):
             await self.app(scope, receive, send)
             return
@@ -78,6 +82,20 @@ class BtMiddleware:
             raise
         finally:
             self._measure(request, error)
+
+    def _flushing(self, send: Send) -> Send:
+        async def flush_and_send(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown."):
+                producer = self._producer or default_producer()
+                try:
+                    loop = asyncio.get_running_loop()
+                except RuntimeError:  # not asyncio but trio
+                    producer.flush(producer.exit_timeout)
+                else:
+                    await loop.run_in_executor(None, producer.flush, producer.exit_timeout)
+            await send(message)
+
+        return flush_and_send
 
     def _measure(self, request: _Request, error: BaseException | None) -> None:
         duration = time.perf_counter() - request.started
