@@ -107,6 +107,19 @@ def test_undelivered_events_are_counted_when_given_up(make):
     assert producer.stats().dropped == {"timed_out": 1}
 
 
+def test_what_was_given_up_or_taken_makes_room_again(make):
+    """The bound in bytes is kept by the lengths that delivery reports have."""
+    away = make(queue_kbytes=10, delivery_timeout=1.0)
+    taken = [sum(away.send_log("info", "x" * 1000) for _ in range(20))]
+    assert until(lambda: not away.stats().queued, 15)
+    taken.append(sum(away.send_log("info", "x" * 1000) for _ in range(20)))
+    there = make(queue_kbytes=10, config=MOCK)
+    for _ in range(2):
+        taken.append(sum(there.send_log("info", "x" * 1000) for _ in range(20)))
+        assert there.flush(10)
+    assert taken == [8, 8, 8, 8]
+
+
 def test_a_closed_producer_drops(make):
     producer = make()
     producer.send_log("info", "x")
