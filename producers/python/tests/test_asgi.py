@@ -9,7 +9,7 @@ import fastapi
 import httpx
 import pytest
 import uvicorn
-from conftest import Client
+from conftest import Client, run
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -364,6 +364,23 @@ def test_nothing_of_the_sdk_fails_a_request(sent):
             raise RuntimeError
 
     assert client(starlette(Broken())).get("/orders/1").status_code == 200
+
+
+def test_no_other_package_is_needed():
+    run(
+        """
+        import sys
+        for name in ("starlette", "fastapi", "opentelemetry", "opentelemetry.trace"):
+            sys.modules[name] = None  # cannot be imported
+        import logging
+        import bt_events
+        from bt_events.asgi import BtMiddleware
+        producer = bt_events.EventProducer("orders", "a", config={"test.mock.num.brokers": 1})
+        bt_events.install_logging(producer=producer)
+        logging.getLogger("shop").warning("x")
+        assert producer.flush(10) and producer.stats().delivered == 1, producer.stats()
+        """
+    )
 
 
 def test_the_trace_is_the_exemplar(sent):
