@@ -109,7 +109,7 @@ def test_the_current_span(logged):
     with tracer.start_as_current_span("a") as span:
         logger.info("inside")
         logger.info("by hand", extra={"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba902b7"})
-    logger.info("outside")
+    logger.info("outside", extra={"trace_id": 7})
     logger.info("noted", extra={"otelTraceID": "a" * 32, "otelSpanID": "b" * 16, "otelTraceSampled": True})
     logger.info("noted none", extra={"otelTraceID": "0", "otelSpanID": "0"})
     inside, by_hand, outside, noted, none = made.events()
@@ -117,6 +117,7 @@ def test_the_current_span(logged):
     assert inside["span_id"] == trace.format_span_id(span.get_span_context().span_id)
     assert by_hand["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
     assert "trace_id" not in by_hand["fields"]
+    assert outside["fields"]["trace_id"] == 7
     assert "trace_id" not in outside and "trace_id" not in none
     assert (noted["trace_id"], noted["span_id"]) == ("a" * 32, "b" * 16)
     assert not [name for name in noted["fields"] if name.startswith("otel")]
@@ -174,13 +175,17 @@ def test_a_value_that_logs_when_it_is_shown_does_not_recurse(logged):
     assert [event["message"] for event in made.events()] == ["chatty"]
 
 
-def test_a_record_is_sent_once_also_by_two_handlers(logged):
+def test_a_record_is_sent_once_also_by_two_handlers(logged, sent):
     logger, _, made = logged
     logger.propagate = True
     with bare_root() as root:
         root.addHandler(BtHandler(producer=made.producer))
         logger.info("once")
-    assert len(made.events()) == 1
+        assert len(made.events()) == 1
+        other = sent()
+        root.addHandler(BtHandler(producer=other.producer))
+        logger.info("to each producer")
+    assert (len(made.events()), len(other.events())) == (2, 1)
 
 
 def test_a_full_queue_costs_no_formatting(sent):

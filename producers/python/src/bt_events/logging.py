@@ -69,12 +69,15 @@ class BtHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the record as an event."""
-        if record.name.split(".", 1)[0] in _OWN or record.__dict__.get(_SENT) or getattr(self._busy, "now", False):
+        if record.name.split(".", 1)[0] in _OWN or getattr(self._busy, "now", False):
             return
         self._busy.now = True  # formatting calls the service's own code, which may log
         try:
-            record.__dict__[_SENT] = True
-            self.producer.send_record(lambda: self._event(record), record.created)
+            producer = self.producer
+            sent = record.__dict__.setdefault(_SENT, [])
+            if id(producer) not in sent:
+                sent.append(id(producer))
+                producer.send_record(lambda: self._event(record), record.created)
         except Exception:  # a finalizer at exit, a `producer` that is none
             pass
         finally:
@@ -138,7 +141,8 @@ def _trace(record: logging.LogRecord, fields: dict[str, Any]) -> tuple[str | Non
     """Those given by hand, else those OpenTelemetry noted when the call was made, else the current span's."""
     found: list[str | None] = []
     for own, noted in (("trace_id", "otelTraceID"), ("span_id", "otelSpanID")):
-        value = fields.pop(own, None) or getattr(record, noted, None)
+        by_hand = fields.pop(own) if isinstance(fields.get(own), str) else None
+        value = by_hand or getattr(record, noted, None)
         found.append(value if isinstance(value, str) and value.strip("0") else None)
     return (found[0], found[1]) if found[0] else trace.current()
 
