@@ -251,7 +251,7 @@ def test_a_broker_that_is_away_is_not_noticed_and_what_fits_arrives_later_once(t
         assert producer.flush(60)
         stats = producer.stats()
     assert proxy.refused > 0, "the client never tried to connect while the broker was away"
-    assert slowest < 0.25  # of a busy machine; what it must never be is a wait for the broker
+    assert slowest < 1  # on a busy machine; a wait for the broker would be 5 s at least
     assert (stats.sent, stats.delivered, stats.queued) == (len(taken), len(taken), 0)
     assert stats.dropped == {"queue_full": n - len(taken)}
     assert n - len(taken) > 500 and len(taken) > queue
