@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
-use crate::{Pairs, RawJson, Text, Time, raw_json};
+use crate::{Pairs, RawJson, Text, Time};
 
 /// One event: what all kinds have in common, and the rest by kind.
 #[derive(Debug, Clone)]
@@ -220,73 +220,6 @@ impl<'a> Event<'a> {
     }
 }
 
-impl<'a> Metric<'a> {
-    fn new(name: impl Into<Text<'a>>, kind: Kind, value: f64) -> Self {
-        Metric {
-            name: name.into(),
-            kind,
-            value,
-            op: Op::Set,
-            labels: Pairs::default(),
-            help: None,
-            unit: None,
-            buckets: None,
-            trace_id: None,
-        }
-    }
-
-    /// Adds `increment` to a counter.
-    pub fn counter(name: impl Into<Text<'a>>, increment: f64) -> Self {
-        Self::new(name, Kind::Counter, increment)
-    }
-
-    /// Sets a gauge.
-    pub fn gauge(name: impl Into<Text<'a>>, value: f64) -> Self {
-        Self::new(name, Kind::Gauge, value)
-    }
-
-    /// Adds to a gauge.
-    pub fn gauge_add(name: impl Into<Text<'a>>, value: f64) -> Self {
-        Metric {
-            op: Op::Add,
-            ..Self::new(name, Kind::Gauge, value)
-        }
-    }
-
-    /// Observes a value.
-    pub fn histogram(name: impl Into<Text<'a>>, value: f64) -> Self {
-        Self::new(name, Kind::Histogram, value)
-    }
-
-    /// Adds a label.
-    pub fn label(mut self, name: impl Into<Cow<'a, str>>, value: &str) -> Self {
-        let value = raw_json(&value).expect("a string always serialises");
-        self.labels.push(name, value);
-        self
-    }
-
-    /// Names the trace that the value was measured in; Prometheus shows it as the series' exemplar.
-    pub fn trace_id(mut self, trace_id: impl Into<Text<'a>>) -> Self {
-        self.trace_id = Some(trace_id.into());
-        self
-    }
-}
-
-impl<'a> Log<'a> {
-    /// A log line.
-    pub fn new(level: impl Into<Text<'a>>, message: impl Into<Text<'a>>) -> Self {
-        Log {
-            level: level.into(),
-            message: message.into(),
-            logger: None,
-            trace_id: None,
-            span_id: None,
-            error: None,
-            fields: Pairs::default(),
-        }
-    }
-}
-
 impl Serialize for Event<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -294,49 +227,58 @@ impl Serialize for Event<'_> {
         map.serialize_entry("service", &self.service)?;
         entry(&mut map, "instance", &self.instance)?;
         entry(&mut map, "id", &self.id)?;
-        match &self.body {
-            Body::Metric(metric) => {
-                map.serialize_entry("name", &metric.name)?;
-                map.serialize_entry("kind", &metric.kind)?;
-                map.serialize_entry("value", &metric.value)?;
-                if metric.op == Op::Add {
-                    map.serialize_entry("op", &metric.op)?;
-                }
-                object(&mut map, "labels", metric.labels.is_empty(), &metric.labels)?;
-                entry(&mut map, "help", &metric.help)?;
-                entry(&mut map, "unit", &metric.unit)?;
-                entry(&mut map, "buckets", &metric.buckets)?;
-                entry(&mut map, "trace_id", &metric.trace_id)?;
-            }
-            Body::Log(log) => {
-                map.serialize_entry("level", &log.level)?;
-                map.serialize_entry("message", &log.message)?;
-                entry(&mut map, "logger", &log.logger)?;
-                entry(&mut map, "trace_id", &log.trace_id)?;
-                entry(&mut map, "span_id", &log.span_id)?;
-                entry(&mut map, "error", &log.error)?;
-                object(&mut map, "fields", log.fields.is_empty(), &log.fields)?;
-            }
-            Body::Health(health) => {
-                map.serialize_entry("status", &health.status)?;
-                object(
-                    &mut map,
-                    "checks",
-                    health.checks.is_empty(),
-                    &Checks(&health.checks),
-                )?;
-                entry(&mut map, "latency_ms", &health.latency_ms)?;
-            }
-            Body::Business(business) => {
-                map.serialize_entry("type", &business.r#type)?;
-                entry(&mut map, "payload", &business.payload)?;
-            }
-        }
+        serialize_body(&self.body, &mut map)?;
         for (name, value) in &self.extra {
             map.serialize_entry(name, value)?;
         }
         map.end()
     }
+}
+
+/// The fields that a body has on the wire.
+pub(crate) fn serialize_body<M: SerializeMap>(
+    body: &Body<'_>,
+    map: &mut M,
+) -> Result<(), M::Error> {
+    match body {
+        Body::Metric(metric) => {
+            map.serialize_entry("name", &metric.name)?;
+            map.serialize_entry("kind", &metric.kind)?;
+            map.serialize_entry("value", &metric.value)?;
+            if metric.op == Op::Add {
+                map.serialize_entry("op", &metric.op)?;
+            }
+            object(map, "labels", metric.labels.is_empty(), &metric.labels)?;
+            entry(map, "help", &metric.help)?;
+            entry(map, "unit", &metric.unit)?;
+            entry(map, "buckets", &metric.buckets)?;
+            entry(map, "trace_id", &metric.trace_id)?;
+        }
+        Body::Log(log) => {
+            map.serialize_entry("level", &log.level)?;
+            map.serialize_entry("message", &log.message)?;
+            entry(map, "logger", &log.logger)?;
+            entry(map, "trace_id", &log.trace_id)?;
+            entry(map, "span_id", &log.span_id)?;
+            entry(map, "error", &log.error)?;
+            object(map, "fields", log.fields.is_empty(), &log.fields)?;
+        }
+        Body::Health(health) => {
+            map.serialize_entry("status", &health.status)?;
+            object(
+                map,
+                "checks",
+                health.checks.is_empty(),
+                &Checks(&health.checks),
+            )?;
+            entry(map, "latency_ms", &health.latency_ms)?;
+        }
+        Body::Business(business) => {
+            map.serialize_entry("type", &business.r#type)?;
+            entry(map, "payload", &business.payload)?;
+        }
+    }
+    Ok(())
 }
 
 impl Serialize for ErrorInfo<'_> {

@@ -16,6 +16,14 @@ impl<'a> RawJson<'a> {
         RawJson(Cow::Borrowed(json))
     }
 
+    /// A string.
+    pub(crate) fn text(text: &str) -> RawJson<'static> {
+        let mut json = Vec::with_capacity(text.len() + 2);
+        write_str(&mut json, text);
+        let json = String::from_utf8(json).expect("a string serialises to UTF-8");
+        RawJson(Cow::Owned(json))
+    }
+
     /// The JSON text.
     pub fn get(&self) -> &str {
         &self.0

@@ -23,20 +23,66 @@
 //! assert_eq!(read.service.as_str(), "orders");
 //! ```
 
+#[cfg(feature = "producer")]
+mod client;
+mod compose;
+#[cfg(feature = "producer")]
+mod counts;
+#[cfg(feature = "producer")]
+mod default;
 mod error;
 mod event;
 mod fields;
+#[cfg(feature = "health")]
+mod health;
+#[cfg(feature = "tower")]
+mod http_layer;
 mod json;
+#[cfg(feature = "tracing")]
+mod log_layer;
 mod pairs;
 mod parse;
+#[cfg(feature = "producer")]
+mod producer;
+#[cfg(feature = "producer")]
+mod queue;
+#[cfg(feature = "producer")]
+mod report;
 mod scan;
+#[cfg(feature = "producer")]
+mod settings;
+#[cfg(feature = "signal")]
+mod signals;
+#[cfg(all(test, feature = "producer"))]
+mod testing;
 mod text;
 mod time;
+#[cfg(feature = "producer")]
+mod valid;
+#[cfg(feature = "producer")]
+mod worker;
 
+#[cfg(feature = "producer")]
+pub use counts::Stats;
+#[cfg(feature = "producer")]
+pub use default::{
+    default_producer, flush, init, send_event, send_health, send_log, send_metric, set_default,
+    stats,
+};
 pub use error::EventError;
 pub use event::{Body, Business, ErrorInfo, Event, Health, Kind, Log, Metric, Op, Status};
+#[cfg(feature = "health")]
+pub use health::{Answer, HealthChecks, RunningChecks};
+#[cfg(feature = "tower")]
+pub use http_layer::{HttpLayer, HttpService, ResponseFuture};
 pub use json::{RawJson, raw_json};
+#[cfg(feature = "tracing")]
+pub use log_layer::LogLayer;
 pub use pairs::{Pairs, PairsIter};
 pub use parse::{Element, Elements, parse};
+#[cfg(feature = "producer")]
+pub use producer::{BuildError, Guard, Producer};
+#[cfg(feature = "producer")]
+pub use settings::Builder;
 pub use text::Text;
 pub use time::Time;

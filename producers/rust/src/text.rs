@@ -84,6 +84,15 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// How much memory the string takes, about.
+    #[cfg(feature = "producer")]
+    pub(crate) fn size(&self) -> usize {
+        match &self.0 {
+            Repr::Plain(text) => text.len(),
+            Repr::Quoted(json) | Repr::Escaped(json) => json.len(),
+        }
+    }
+
     /// Appends the string as JSON, quotes included.
     #[inline]
     pub fn write_json(&self, out: &mut Vec<u8>) {

@@ -1,0 +1,85 @@
+//! What stands in Kafka.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::Value;
+
+/// A record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    pub partition: i32,
+    pub key: String,
+    pub value: Value,
+}
+
+impl Record {
+    /// A field of the event, as text where it is a string.
+    pub fn text(&self, pointer: &str) -> &str {
+        let value = self.value.pointer(pointer).and_then(Value::as_str);
+        value.unwrap_or_else(|| panic!("no text {pointer} in {}", self.value))
+    }
+}
+
+/// Reads `count` records of a topic from its beginning, and whatever comes within a moment after them; without what the
+/// SDK says about itself.
+pub fn read(bootstrap: &str, topic: &str, partitions: i32, count: usize) -> Vec<Record> {
+    let own = |record: &Record| {
+        let name = record.value["name"].as_str();
+        name.is_some_and(|name| name.starts_with("bt_sdk_"))
+    };
+    let others = |records: &[Record]| records.iter().filter(|record| !own(record)).count();
+    let mut records = read_until(bootstrap, topic, partitions, |records| {
+        others(records) >= count
+    });
+    records.retain(|record| !own(record));
+    assert_eq!(records.len(), count, "{topic}: {records:?}");
+    records
+}
+
+/// Reads a topic from its beginning until that is enough, and whatever comes within a moment after that.
+pub fn read_until(
+    bootstrap: &str,
+    topic: &str,
+    partitions: i32,
+    enough: impl Fn(&[Record]) -> bool,
+) -> Vec<Record> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "reader")
+        .set("enable.auto.commit", "false")
+        .set("fetch.wait.max.ms", "50")
+        .create()
+        .expect("a consumer");
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..partitions {
+        assignment
+            .add_partition_offset(topic, partition, Offset::Beginning)
+            .expect("an offset");
+    }
+    consumer.assign(&assignment).expect("an assignment");
+    let until = Instant::now() + Duration::from_secs(30);
+    let mut records = Vec::new();
+    loop {
+        assert!(
+            Instant::now() < until,
+            "{topic}: {} records: {records:?}",
+            records.len()
+        );
+        let Some(message) = consumer.poll(Duration::from_millis(300)) else {
+            if enough(&records) {
+                return records;
+            }
+            continue;
+        };
+        let message = message.expect("a record");
+        let key = message.key().unwrap_or_default();
+        records.push(Record {
+            partition: message.partition(),
+            key: String::from_utf8_lossy(key).into_owned(),
+            value: serde_json::from_slice(message.payload().unwrap_or_default()).expect("JSON"),
+        });
+    }
+}
