@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::{BorrowedMessage, DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
@@ -63,7 +63,6 @@ impl Client {
         let context = Context {
             shared,
             fatal: AtomicBool::new(false),
-            rescuing: AtomicBool::new(false),
             rescued: Mutex::default(),
             shown: Mutex::default(),
         };
@@ -117,7 +116,6 @@ impl Client {
 
     /// Ends a broken client. Returns the records that it never sent; what may or may not have arrived is given up.
     pub(crate) fn rescue(self) -> Vec<Record> {
-        self.context().rescuing.store(true, Relaxed);
         self.purge();
         std::mem::take(&mut lock(&self.context().rescued))
     }
@@ -135,7 +133,7 @@ impl Client {
 struct Context {
     shared: Arc<Shared>,
     fatal: AtomicBool,
-    rescuing: AtomicBool,
+    /// What the broken client had not sent.
     rescued: Mutex<Vec<Record>>,
     /// When a line of a kind was last shown.
     shown: Mutex<HashMap<String, Instant>>,
@@ -188,8 +186,12 @@ impl ProducerContext for Context {
             Ok(_) => return self.shared.delivered(ticket),
             Err((error, message)) => (error, message),
         };
-        let unsent = error.rdkafka_error_code() == Some(RDKafkaErrorCode::PurgeQueue);
-        if unsent && self.rescuing.load(Relaxed) {
+        use RDKafkaErrorCode::{Fatal, PurgeInflight, PurgeQueue};
+        let code = error.rdkafka_error_code();
+        // Nothing is purged but at the end and, by librdkafka itself, by a fatal error.
+        let broken = matches!(code, Some(Fatal | PurgeInflight | PurgeQueue));
+        if broken && !self.shared.stop.load(Relaxed) && is_unsent(message) {
+            self.fatal.store(true, Relaxed);
             let key = String::from_utf8_lossy(message.key().unwrap_or_default());
             lock(&self.rescued).push(Record {
                 topic: message.topic().to_owned(),
@@ -201,6 +203,14 @@ impl ProducerContext for Context {
         }
         self.lost(ticket, error, message.topic());
     }
+}
+
+/// Whether the broker has certainly not seen a message.
+fn is_unsent(message: &BorrowedMessage<'_>) -> bool {
+    use rdkafka::bindings::{rd_kafka_message_status, rd_kafka_msg_status_t as Status};
+    // SAFETY: the message lives while it is borrowed.
+    let status = unsafe { rd_kafka_message_status(message.ptr()) };
+    status == Status::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
 }
 
 /// A short name for the counts, such as `msg_size_too_large` or `timed_out`: librdkafka's own.

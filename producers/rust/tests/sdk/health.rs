@@ -83,7 +83,7 @@ fn without_tokio_and_with_checks_that_hang_or_panic() {
         })
         .blocking("blocks", move || {
             counted.fetch_add(1, Relaxed);
-            std::thread::sleep(Duration::from_millis(1500));
+            std::thread::sleep(Duration::from_secs(60));
         })
         .check("partly", async || Ok::<_, String>(Status::Degraded))
         .check("fine", async || true)

@@ -66,7 +66,7 @@ fn a_fatal_error_ends_the_client_and_not_the_events() {
     let producer = kafka.producer();
     assert_eq!(send(&producer, 0..1000), 1000);
     assert!(producer.flush(Duration::from_secs(20)), "{producer:?}");
-    assert_eq!(producer.stats().delivered, 1000);
+    assert_eq!(producer.stats().delivered, 1000, "{producer:?}");
     assert_eq!(
         numbers(&kafka.read("logs.events", 1000)),
         (0..1000).collect::<Vec<_>>()
