@@ -56,8 +56,9 @@ impl Topic {
 
     async fn read(&self, count: usize) -> Vec<kafka::Record> {
         let (bootstrap, name) = (self.bootstrap.clone(), self.name.clone());
-        let read =
-            tokio::task::spawn_blocking(move || kafka::read(&bootstrap, &name, PARTITIONS, count));
+        let read = tokio::task::spawn_blocking(move || {
+            kafka::read(&bootstrap, &[&name], PARTITIONS, count)
+        });
         read.await.expect("records")
     }
 

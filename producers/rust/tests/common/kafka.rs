@@ -10,6 +10,7 @@ use serde_json::Value;
 /// A record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
+    pub topic: String,
     pub partition: i32,
     pub key: String,
     pub value: Value,
@@ -23,29 +24,30 @@ impl Record {
     }
 }
 
-/// Reads `count` records of a topic from its beginning, and whatever comes within a moment after them; without what the
+/// Reads `count` records of topics from their beginning, and whatever comes within a moment after them; without what the
 /// SDK says about itself.
-pub fn read(bootstrap: &str, topic: &str, partitions: i32, count: usize) -> Vec<Record> {
+pub fn read(bootstrap: &str, topics: &[&str], partitions: i32, count: usize) -> Vec<Record> {
     let own = |record: &Record| {
         let name = record.value["name"].as_str();
         name.is_some_and(|name| name.starts_with("bt_sdk_"))
     };
-    let others = |records: &[Record]| records.iter().filter(|record| !own(record)).count();
-    let mut records = read_until(bootstrap, topic, partitions, |records| {
-        others(records) >= count
+    let mut others = 0;
+    let mut records = read_until(bootstrap, topics, partitions, |record| {
+        others += usize::from(!own(record));
+        others >= count
     });
     records.retain(|record| !own(record));
     let first = &records[..records.len().min(20)];
-    assert_eq!(records.len(), count, "{topic}: {first:?} …");
+    assert_eq!(records.len(), count, "{topics:?}: {first:?} …");
     records
 }
 
-/// Reads a topic from its beginning until that is enough, and whatever comes within a moment after that.
+/// Reads topics from their beginning until a record is enough, and whatever comes within a moment after that.
 pub fn read_until(
     bootstrap: &str,
-    topic: &str,
+    topics: &[&str],
     partitions: i32,
-    enough: impl Fn(&[Record]) -> bool,
+    mut enough: impl FnMut(&Record) -> bool,
 ) -> Vec<Record> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
@@ -55,36 +57,34 @@ pub fn read_until(
         .create()
         .expect("a consumer");
     let mut assignment = TopicPartitionList::new();
-    for partition in 0..partitions {
-        assignment
-            .add_partition_offset(topic, partition, Offset::Beginning)
-            .expect("an offset");
+    for topic in topics {
+        for partition in 0..partitions {
+            let added = assignment.add_partition_offset(topic, partition, Offset::Beginning);
+            added.expect("an offset");
+        }
     }
     consumer.assign(&assignment).expect("an assignment");
     let mut until = Instant::now() + Duration::from_secs(30);
     let mut records = Vec::new();
     let mut done = false;
-    loop {
-        if !done && enough(&records) {
-            done = true;
-            until = Instant::now() + Duration::from_millis(300);
-        }
+    while Instant::now() < until {
         let Some(message) = consumer.poll(Duration::from_millis(50)) else {
-            if Instant::now() > until {
-                assert!(done, "{topic}: not enough: {} records", records.len());
-                return records;
-            }
             continue;
         };
         let message = message.expect("a record");
         let key = message.key().unwrap_or_default();
-        records.push(Record {
+        let record = Record {
+            topic: message.topic().to_owned(),
             partition: message.partition(),
             key: String::from_utf8_lossy(key).into_owned(),
             value: serde_json::from_slice(message.payload().unwrap_or_default()).expect("JSON"),
-        });
-        if done && Instant::now() > until {
-            return records;
+        };
+        if !done && enough(&record) {
+            done = true;
+            until = Instant::now() + Duration::from_millis(300);
         }
+        records.push(record);
     }
+    assert!(done, "{topics:?}: {} records are not enough", records.len());
+    records
 }

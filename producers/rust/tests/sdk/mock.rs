@@ -39,7 +39,7 @@ impl Mock {
     }
 
     pub fn read(&self, topic: &str, count: usize) -> Vec<Record> {
-        read(&self.bootstrap(), topic, 1, count)
+        read(&self.bootstrap(), &[topic], 1, count)
     }
 }
 

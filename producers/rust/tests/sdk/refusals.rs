@@ -144,20 +144,14 @@ fn the_sdk_says_what_was_dropped_and_which_version_runs() {
     }
     producer.send_log(line(1));
     assert!(producer.flush(Duration::from_secs(10)));
-    let both = |records: &[crate::kafka::Record]| {
-        let sum: f64 = records
-            .iter()
-            .filter_map(|r| {
-                (r.value["name"] == "bt_sdk_events_dropped_total")
-                    .then(|| r.value["value"].as_f64())?
-            })
-            .sum();
-        sum >= 3.0
-            && records
-                .iter()
-                .any(|record| record.value["name"] == "bt_service_info")
-    };
-    let records = crate::kafka::read_until(&kafka.bootstrap(), "metrics.events", 1, both);
+    let (mut reported, mut version) = (0.0, false);
+    let records = crate::kafka::read_until(&kafka.bootstrap(), &["metrics.events"], 1, |record| {
+        match record.text("/name") {
+            "bt_service_info" => version = true,
+            _ => reported += record.value["value"].as_f64().expect("a number"),
+        }
+        version && reported >= 3.0
+    });
     for record in &records {
         match record.text("/name") {
             "bt_service_info" => assert_eq!(record.text("/labels/version"), "1.2.3"),
