@@ -20,7 +20,7 @@ finish() {
     else step "cluster bt-e2e: deleted" "$ROOT/dev/cluster.sh" delete; fi
   fi
   say ""
-  closing_lines "unit tests" "Python SDK, without a broker" "Python SDK, on the broker" "Kafka administration, on the broker" "Lag, on the broker" "Consumers, on the broker" "Exactly once, on the broker" "Logs, exactly once, on the broker" "Replay, on the broker" "kind tests"
+  closing_lines "unit tests" "Python SDK, without a broker" "Python SDK, on the broker" "Rust SDK, on the broker" "Kafka administration, on the broker" "Lag, on the broker" "Consumers, on the broker" "Exactly once, on the broker" "Logs, exactly once, on the broker" "Replay, on the broker" "kind tests"
   if [ "$code" = 0 ]; then say "all tests passed ($((SECONDS / 60)) min $((SECONDS % 60)) s)"; else say "FAILED (exit code $code)"; fi
   exit "$code"
 }
@@ -63,6 +63,7 @@ E2E_PYTHON=$("$ROOT/dev/python.sh")
 # A failure shows its reasons; where in the code they were wrapped helps nobody.
 export E2E_KAFKA E2E_PROMETHEUS E2E_SEARCH E2E_PYTHON E2E_ELASTICSEARCH_IMAGE RUST_LIB_BACKTRACE=0
 step "Python SDK, on the broker" broker_tests
+step "Rust SDK, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" cargo test -p bt-events --features broker --test broker --locked
 step "Kafka administration, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" cargo test -p bt-kafka -p bench --features broker --locked
 step "Lag, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" cargo test -p bt-operator --features broker --lib --locked broker_tests
 step "Consumers, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" cargo test -p bt-consumers --features broker --test broker --locked

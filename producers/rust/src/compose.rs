@@ -200,16 +200,18 @@ mod tests {
 
     #[test]
     fn an_error_has_its_type_its_message_and_its_chain() {
-        let source = "x".parse::<u32>().unwrap_err();
+        let source = "x".parse::<u32>().expect_err("no number");
         let error = PaymentFailed { source };
-        let log = Log::new("error", "x").error(&error).error.unwrap();
-        let name = log.r#type.unwrap();
-        assert!(name.as_str().ends_with("tests::PaymentFailed"), "{name}");
-        assert_eq!(log.message.unwrap(), *"payment failed");
+        let log = Log::new("error", "x").error(&error).error;
+        let text = |text: Option<Text<'_>>| text.map(|text| text.to_string());
+        let log = log.expect("an error");
+        let name = text(log.r#type).expect("a type");
+        assert!(name.ends_with("tests::PaymentFailed"), "{name}");
+        assert_eq!(text(log.message).as_deref(), Some("payment failed"));
         let chain = "payment failed\ncaused by: invalid digit found in string";
-        assert_eq!(log.stack_trace.unwrap(), *chain);
+        assert_eq!(text(log.stack_trace).as_deref(), Some(chain));
         let known = ErrorInfo::of(&error as &dyn Error);
-        assert_eq!(known.r#type.unwrap(), *"PaymentFailed");
+        assert_eq!(text(known.r#type).as_deref(), Some("PaymentFailed"));
         assert_eq!(ErrorInfo::of(&std::fmt::Error).stack_trace, None);
     }
 

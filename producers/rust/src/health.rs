@@ -17,7 +17,7 @@ use crate::{Health, Producer, Status};
 /// Runs checks on a timer and sends what they say as the service's health.
 ///
 /// The service is `down` when a check is down, `degraded` when an optional check is down or one is degraded, and else
-/// `up`. A check that fails, panics, or does not answer in time is down. All run at the same time, and a change of one is
+/// `up`; with nothing but optional checks it is `down` when all are. A check that fails, panics, or does not answer in time is down. All run at the same time, and a change of one is
 /// logged with the reason (target `health`).
 ///
 /// ```no_run
@@ -234,6 +234,10 @@ impl HealthChecks {
             };
             health.status = worse(health.status, of_service);
             health = health.check(check.name, status);
+        }
+        let is_down = |(_, status): &(_, Status)| *status == Status::Down;
+        if !health.checks.is_empty() && health.checks.iter().all(is_down) {
+            health.status = Status::Down;
         }
         health.latency(began.elapsed())
     }

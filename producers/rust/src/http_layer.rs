@@ -38,7 +38,7 @@ type Route = dyn Fn(&Uri, &Extensions) -> Option<String> + Send + Sync;
 /// A request that is dropped before there is a response, because the client went away, has the status 499.
 ///
 /// The route is the template (`/orders/{id}`), never the path. With the feature `axum` it is axum's, when the layer is added
-/// by `Router::layer` after the routes; other routers name it by [`HttpLayer::route`]. Without a route it is `(unmatched)`.
+/// by `Router::layer` after the routes (those added after it, for instance for probes, are not measured); other routers name it by [`HttpLayer::route`]. Without a route it is `(unmatched)`.
 ///
 /// ```no_run
 /// # #[cfg(feature = "axum")] {

@@ -226,23 +226,19 @@ impl Producer {
     /// False when an event would be dropped in any case, which is then counted: whoever has work to do for one asks first.
     #[cfg(any(feature = "tracing", feature = "tower"))]
     pub(crate) fn takes_any(&self) -> bool {
-        match self.handle.refuses() {
-            Some(refusal) => {
-                self.handle.shared.counts.refused(refusal);
-                false
-            }
-            None => true,
-        }
+        let refusal = self.handle.admits().err();
+        refusal.inspect(|&refusal| self.handle.shared.counts.refused(refusal));
+        refusal.is_none()
     }
 
     fn send(&self, topic: Topic, body: impl FnOnce() -> Result<Body<'static>, Unfit>) -> bool {
-        let Handle {
-            shared, running, ..
-        } = &*self.handle;
-        let (None, Some(running)) = (self.handle.refuses(), running) else {
-            let refusal = self.handle.refuses().unwrap_or(Refusal::QueueFull);
-            shared.counts.refused(refusal);
-            return false;
+        let shared = &self.handle.shared;
+        let running = match self.handle.admits() {
+            Ok(running) => running,
+            Err(refusal) => {
+                shared.counts.refused(refusal);
+                return false;
+            }
         };
         let checked = body().and_then(|body| self.check(&topic, body));
         let body = match checked {
@@ -324,15 +320,14 @@ fn business(r#type: String, payload: &impl Serialize) -> Result<Body<'static>, U
 }
 
 impl Handle {
-    fn refuses(&self) -> Option<Refusal> {
-        if self.running.is_none() {
-            Some(Refusal::Misconfigured)
-        } else if self.shared.closed.load(Relaxed) {
-            Some(Refusal::Closed)
-        } else if !self.shared.room.has_any() {
-            Some(Refusal::QueueFull)
-        } else {
-            None
+    fn admits(&self) -> Result<&Running, Refusal> {
+        let running = self.running.as_ref().ok_or(Refusal::Misconfigured)?;
+        if self.shared.closed.load(Relaxed) {
+            return Err(Refusal::Closed);
+        }
+        match self.shared.room.has_any() {
+            true => Ok(running),
+            false => Err(Refusal::QueueFull),
         }
     }
 

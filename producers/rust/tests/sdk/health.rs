@@ -105,3 +105,25 @@ fn without_tokio_and_with_checks_that_hang_or_panic() {
         "a check that hangs is started again"
     );
 }
+
+#[tokio::test]
+async fn with_nothing_but_optional_checks_all_must_be_down() {
+    let kafka = Mock::new();
+    let producer = kafka.producer();
+    let both = |other: bool| {
+        let checks = HealthChecks::new(&producer).optional("one", async || false);
+        checks
+            .optional("other", move || async move { other })
+            .start()
+    };
+    for other in [true, false] {
+        let checks = both(other);
+        tokio::time::sleep(EVERY).await;
+        drop(checks);
+    }
+    assert!(producer.flush(Duration::from_secs(10)), "{producer:?}");
+    assert_eq!(
+        statuses(&kafka.read("health.events", 2)),
+        ["degraded", "down"]
+    );
+}
