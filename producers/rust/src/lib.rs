@@ -1,5 +1,8 @@
-//! The wire format of bt-monitoring: metrics, logs, health checks and business events as JSON, one object or an array
-//! of objects to a Kafka record.
+//! The SDK of bt-monitoring for Rust: [`Producer`] sends a service's metrics, logs, health checks and business events to
+//! Kafka, in the background (feature `producer`, on by default). See the README for settings, features, and what becomes of
+//! what cannot be sent.
+//!
+//! With or without it there is the wire format: events as JSON, one object or an array of objects to a Kafka record.
 //!
 //! | kind | fields (those with `?` may be missing) |
 //! |---|---|
@@ -10,8 +13,8 @@
 //! | business | `type`, `payload?` |
 //!
 //! Consumers read with [`parse`], which borrows from the record and keeps what it can as the JSON text it was, so that
-//! a sink can pass it through. Producers make events with [`Event::metric`], [`Event::log`], [`Event::health`] and
-//! [`Event::business`] and write them with [`Event::to_json`]:
+//! a sink can pass it through. Whoever writes records by other means makes events with [`Event::metric`], [`Event::log`],
+//! [`Event::health`] and [`Event::business`] and writes them with [`Event::to_json`]:
 //!
 //! ```
 //! use bt_events::{Event, Metric};

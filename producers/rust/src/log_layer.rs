@@ -18,10 +18,10 @@ type Trace = fn() -> Option<(String, String)>;
 
 /// Sends what is logged by `tracing` to `logs.events`, beside whatever else the subscriber does with it.
 ///
-/// The level, the target (as `logger`), the message and the fields with their types. Fields of the spans around an event
-/// come with it, the innermost winning, and the spans' names as the field `spans`. A field recorded as
-/// `&dyn std::error::Error`, and `error = &err as &dyn Error` by habit, becomes the log's `error` with type, message
-/// and sources. The fields `trace_id` and `span_id`, of the event or of a span, become the log's own.
+/// A line has the level, the target (as `logger`), the message and the fields with their types. Fields of the spans around
+/// it come with it, the innermost winning, and the spans' names as the field `spans`. A field recorded as
+/// `&dyn std::error::Error` becomes the log's `error`, with type, message and sources. The fields `trace_id` and
+/// `span_id`, of the line or of a span, become the log's own.
 ///
 /// What this crate and Kafka's client log is left out. Filters compose as usual:
 ///
@@ -48,8 +48,8 @@ impl LogLayer {
         }
     }
 
-    /// Asks `trace` for the trace's and the span's id (as hexadecimal digits) where fields do not name them. With
-    /// OpenTelemetry: `|| { let span = Context::current().span().span_context().clone(); span.is_valid().then(|| …) }`.
+    /// Asks `trace` for the ids of trace and span, as hexadecimal digits, where fields do not name them: with OpenTelemetry
+    /// those of the current context's span.
     pub fn trace(mut self, trace: Trace) -> Self {
         self.trace = Some(trace);
         self
