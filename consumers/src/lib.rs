@@ -7,6 +7,7 @@ pub mod config;
 
 mod app;
 mod memory;
+mod own_metrics;
 mod pipeline;
 mod replay;
 mod server;
@@ -15,5 +16,11 @@ mod sink_state;
 mod stats;
 
 pub use app::{Ports, RunError, check, run};
+pub use own_metrics::{Described, OwnMetrics};
 pub use replay::{Moment, Options as ReplayOptions, ReplayError, Summary as ReplaySummary, replay};
 pub use sink_state::{Notice, SinkCondition, SinkReport};
+
+/// The consumers' own metrics, `bt_consumer_…`.
+pub fn described_metrics() -> Vec<Described> {
+    stats::Stats::new().described()
+}

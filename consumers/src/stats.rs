@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts,
 };
+
+use crate::own_metrics::{Described, OwnMetrics};
 
 /// How long the poll loop may stand still before `/healthz` says so. Draining at a rebalance takes up to
 /// [`crate::pipeline::REVOKE_DEADLINE`] and a commit a few seconds more.
@@ -16,7 +17,7 @@ const STANDSTILL: Duration = Duration::from_secs(60);
 
 /// All counters and gauges of the process.
 pub(crate) struct Stats {
-    registry: Registry,
+    registry: OwnMetrics,
     pub records: IntCounterVec,
     pub bytes: IntCounterVec,
     /// By outcome and, where it was not taken, the reason.
@@ -60,20 +61,20 @@ pub(crate) struct Stats {
 
 impl Stats {
     pub fn new() -> Self {
-        let registry = Registry::new();
+        let registry = OwnMetrics::default();
         let counter = |name: &str, help: &str, labels: &[&str]| {
-            registered(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+            registry.register(IntCounterVec::new(Opts::new(name, help), labels))
         };
         let gauge = |name: &str, help: &str, labels: &[&str]| {
-            registered(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
+            registry.register(IntGaugeVec::new(Opts::new(name, help), labels))
         };
         let floats = |name: &str, help: &str, labels: &[&str]| {
-            registered(&registry, GaugeVec::new(Opts::new(name, help), labels))
+            registry.register(GaugeVec::new(Opts::new(name, help), labels))
         };
         let single = |name: &str, help: &str| gauge(name, help, &[]).with_label_values::<&str>(&[]);
         let histogram_of = |name: &str, help: &str, buckets: Vec<f64>| {
             let opts = HistogramOpts::new(name, help).buckets(buckets);
-            registered(&registry, Histogram::with_opts(opts))
+            registry.register(Histogram::with_opts(opts))
         };
         let histogram = |name: &str, help: &str| {
             let buckets = vec![
@@ -257,24 +258,14 @@ impl Stats {
     }
 
     /// Everything in Prometheus' text format.
-    pub fn render(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        TextEncoder::new()
-            .encode(&self.registry.gather(), &mut out)
-            .expect("own metrics always encode into memory");
-        out
+    pub fn render(&self) -> String {
+        self.registry.render()
     }
-}
 
-fn registered<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    made: prometheus::Result<C>,
-) -> C {
-    let collector = made.expect("the metric's name, labels and buckets are valid");
-    registry
-        .register(Box::new(collector.clone()))
-        .expect("each metric is registered once");
-    collector
+    /// All metrics, also those without a value.
+    pub fn described(&self) -> Vec<Described> {
+        self.registry.described()
+    }
 }
 
 /// What the poll loop tells the probes.

@@ -12,6 +12,7 @@ mod crds;
 mod finalizer;
 mod leader;
 mod metrics;
+mod reference;
 mod release;
 mod run;
 mod server;
@@ -21,6 +22,7 @@ mod topics;
 
 pub use consumers::STATE_TOPIC_CONFIG;
 pub use crds::write as write_crds;
+pub use reference::write as write_reference;
 pub use release::{let_go, release};
 pub use run::run;
 pub use settings::Settings;

@@ -23,6 +23,16 @@ enum Command {
         #[arg(long, default_value = "crds")]
         out: PathBuf,
     },
+    /// Write the reference pages.
+    #[command(hide = true)]
+    Reference {
+        /// The directory to write them into.
+        #[arg(long, default_value = "docs/reference")]
+        out: PathBuf,
+        /// The chart, for its values.
+        #[arg(long, default_value = "charts")]
+        chart: PathBuf,
+    },
     /// Delete a release's resources and wait for the operator to finish them (for helm uninstall).
     Release {
         /// Their namespace.
@@ -46,6 +56,7 @@ async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Run(settings) => bt_operator::run(settings).await,
         Command::Crds { out } => bt_operator::write_crds(&out),
+        Command::Reference { out, chart } => bt_operator::write_reference(&out, &chart),
         Command::Release {
             namespace,
             selector,

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use bt_consumers::{Described, OwnMetrics};
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
 
 /// The operator's own metrics. No label grows with the number of resources.
 #[derive(Clone)]
 pub struct Metrics {
-    registry: Registry,
+    registry: OwnMetrics,
     reconciles: IntCounterVec,
     durations: HistogramVec,
     leader: IntGauge,
@@ -27,7 +27,7 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let registry = Registry::new();
+        let registry = OwnMetrics::default();
         Self {
             reconciles: register(
                 &registry,
@@ -119,12 +119,11 @@ impl Default for Metrics {
     }
 }
 
-fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheus::Result<C>) -> C {
-    let collector = made.expect("the name and labels are valid");
-    registry
-        .register(Box::new(collector.clone()))
-        .expect("each name is registered once");
-    collector
+fn register<C: Collector + Clone + 'static>(
+    registry: &OwnMetrics,
+    made: prometheus::Result<C>,
+) -> C {
+    registry.register(made)
 }
 
 impl Metrics {
@@ -188,9 +187,12 @@ impl Metrics {
 
     /// All metrics in Prometheus' text format.
     pub fn render(&self) -> String {
-        TextEncoder::new()
-            .encode_to_string(&self.registry.gather())
-            .expect("gathered metrics are valid text")
+        self.registry.render()
+    }
+
+    /// All metrics, also those without a value.
+    pub fn described(&self) -> Vec<Described> {
+        self.registry.described()
     }
 }
 

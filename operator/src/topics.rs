@@ -29,6 +29,8 @@ use crate::context::Context;
 pub use deletion::FINALIZER;
 use queue::{Next, Queue};
 use registry::{Registry, Uid};
+#[cfg(test)]
+pub use report::Reason;
 
 /// How often unused clients are closed and topics are counted for the metrics.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);

@@ -52,6 +52,7 @@ mod queue;
 #[cfg(feature = "producer")]
 mod report;
 mod scan;
+mod schema;
 #[cfg(feature = "producer")]
 mod settings;
 #[cfg(feature = "signal")]
@@ -85,6 +86,7 @@ pub use pairs::{Pairs, PairsIter};
 pub use parse::{Element, Elements, parse};
 #[cfg(feature = "producer")]
 pub use producer::{BuildError, Guard, Producer};
+pub use schema::SCHEMA;
 #[cfg(feature = "producer")]
 pub use settings::Builder;
 pub use text::Text;
