@@ -3,6 +3,9 @@
 #   docker build --target consumers -t bt-monitoring/consumers:0.1.0 .
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
+# With --build-arg AUDITABLE=yes, as releases have it, the binaries carry the list of the crates in them.
+ARG AUDITABLE=
+RUN [ -z "$AUDITABLE" ] || cargo install --quiet --debug --locked cargo-auditable@0.7.7
 # The dependencies first, by the manifests alone, so that a change to our own code does not build them again.
 COPY Cargo.toml Cargo.lock ./
 COPY kafka/Cargo.toml kafka/
@@ -15,13 +18,13 @@ COPY dev/engine/Cargo.toml dev/engine/
 RUN for crate in kafka operator consumers producers/rust e2e bench dev/engine; do mkdir $crate/src && touch $crate/src/lib.rs; done \
  && mkdir -p e2e/tests/kind && touch e2e/tests/kind/main.rs \
  && for crate in operator consumers; do echo 'fn main() {}' > $crate/src/main.rs; done \
- && cargo build --release --locked -p bt-operator -p bt-consumers
+ && cargo ${AUDITABLE:+auditable} build --release --locked -p bt-operator -p bt-consumers
 COPY kafka kafka
 COPY operator operator
 COPY consumers consumers
 COPY producers/rust producers/rust
 RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
- && cargo build --release --locked -p bt-operator -p bt-consumers && mv target/release/bt-operator target/release/bt-consumers /usr/local/bin/
+ && cargo ${AUDITABLE:+auditable} build --release --locked -p bt-operator -p bt-consumers && mv target/release/bt-operator target/release/bt-consumers /usr/local/bin/
 
 FROM debian:bookworm-slim AS base
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends ca-certificates libssl3 zlib1g && rm -rf /var/lib/apt/lists/*

@@ -3,36 +3,35 @@
 cluster := env("BT_CLUSTER", "bt-monitoring")
 namespace := env("BT_NAMESPACE", "default")
 cache := env("BT_CACHE", home_directory() / ".cache/bt-monitoring")
-kubectl := "kubectl --context kind-" + cluster + " --namespace " + namespace
 export PATH := cache / "bin:" + env("PATH")
 
 [private]
 default:
     @{{ just_executable() }} --justfile '{{ justfile() }}' --list --unsorted
 
-# Everything from nothing: cluster, images, chart, sample traffic and a count of what arrived where
+# Everything from nothing: cluster, images, chart, sample traffic and a count of what arrived
 [group('main')]
 [no-exit-message]
 up:
     @dev/up.sh
 
-# Everything: check, then the kind tests on a cluster of their own (KEEP=1 keeps it)
+# What needs no cluster: formatting, lints, unit tests, generated files, dependencies, chart, scripts
+[group('main')]
+[no-exit-message]
+check:
+    @dev/check.sh
+
+# All tests: check, then those on a kind cluster of their own (KEEP=1 keeps it)
 [group('main')]
 [no-exit-message]
 test:
     @dev/test.sh
 
-# Measure on a cluster of its own (KEEP=1 keeps it for the next run): everything, or `bench topics`, `bench consumers`, `bench metrics`, `bench logs`; `bench logs --help`
+# Measure on a cluster of its own: all, or topics, consumers, metrics or logs (KEEP=1 keeps it)
 [group('main')]
 [no-exit-message]
 bench *args:
     @dev/bench.sh {{ args }}
-
-# What needs no cluster: formatting, lints, unit tests, chart, CRDs, scripts
-[group('main')]
-[no-exit-message]
-check:
-    @dev/check.sh
 
 # Tools, images and the cluster, without the chart
 [group('pipeline')]
@@ -40,7 +39,7 @@ check:
 setup:
     @dev/setup.sh
 
-# Install or upgrade the chart (a stopped cluster is started), and wait until all is ready
+# Install or upgrade the chart, on a stopped cluster too, and wait until all is ready
 [group('pipeline')]
 [no-exit-message]
 start:
@@ -52,7 +51,7 @@ start:
 stop:
     @dev/cluster.sh stop
 
-# Restart the pods of everything, or of one part: kafka, elasticsearch, prometheus, operator, or a consumer's name
+# Restart the pods of everything or of one part: kafka, operator, …, or a consumer's name
 [group('pipeline')]
 [no-exit-message]
 restart part='':
@@ -76,13 +75,13 @@ produce *args:
 status:
     @dev/status.sh
 
-# The topics
+# The topics: partitions, retention, state, and what is wrong
 [group('look')]
 [no-exit-message]
 topics:
-    @{{ kubectl }} get kafkatopics
+    @dev/topics.sh
 
-# Follow the logs of everything, or of one part: kafka, elasticsearch, prometheus, operator, or a consumer's name
+# Follow the logs of everything or of one part: kafka, operator, …, or a consumer's name
 [group('look')]
 [no-exit-message]
 logs part='':
@@ -110,7 +109,31 @@ stop-consumers:
 [group('development')]
 [no-exit-message]
 crds:
-    cargo run --quiet -p bt-operator -- crds --out crds
+    @cargo run --quiet -p bt-operator --bin bt-operator -- crds --out crds
+
+# Write docs/reference/ anew from the types, the metrics and the chart's values
+[group('development')]
+[no-exit-message]
+reference:
+    @cargo run --quiet -p bt-operator --bin bt-operator -- reference --out docs/reference --chart charts
+
+# Check the dependencies: licences, sources, known vulnerabilities
+[group('development')]
+[no-exit-message]
+deps:
+    @dev/deps.sh
+
+# Let git check what is staged before each commit, within seconds
+[group('development')]
+[no-exit-message]
+hooks:
+    @git config core.hooksPath .githooks && echo "git runs .githooks/pre-commit now; git config --unset core.hooksPath switches it off"
+
+# Build a release into dist/, e.g. `release 0.2.0`; `--dry-run` only checks
+[group('development')]
+[no-exit-message]
+release *args:
+    @dev/release.sh {{ args }}
 
 [private]
 images:

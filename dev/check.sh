@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that needs no cluster: formatting, lints, unit tests, the generated CRDs, the chart, the Python SDK, the scripts.
+# Everything that needs no cluster: formatting, lints, unit tests, generated files, dependencies, the chart, the Python SDK, the scripts.
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 TEMP=$(mktemp -d); trap 'rm -rf "$TEMP"' EXIT
@@ -9,9 +9,12 @@ if have apt-get && [ "$(id -u)" = 0 ]; then apt_install gcc g++ make pkg-config 
 have helm || "$ROOT/dev/tools.sh" helm
 PYTHON=$("$ROOT/dev/python.sh")
 
-generated_crds() {
-  cargo run --quiet --locked -p bt-operator -- crds --out "$TEMP/crds"
+generated() {
+  local operator=(cargo run --quiet --locked -p bt-operator --bin bt-operator --)
+  "${operator[@]}" crds --out "$TEMP/crds"
   diff -ru crds "$TEMP/crds" || { echo "crds/ is not what the types say: just crds writes it anew" >&2; return 1; }
+  "${operator[@]}" reference --out "$TEMP/reference" --chart charts
+  diff -ru docs/reference "$TEMP/reference" || { echo "docs/reference/ is not what the sources say: just reference writes it anew" >&2; return 1; }
 }
 
 CRDS_THERE=(--api-versions monitoring.bt.dev/v1alpha1)
@@ -59,8 +62,8 @@ refused() {
 python_checks() {
   local bin; bin=$(dirname "$PYTHON")
   cd producers/python
-  "$bin/ruff" check --no-cache . ../../dev/sample-traffic ../../examples ../../bench/python
-  "$bin/ruff" format --no-cache --check . ../../dev/sample-traffic ../../examples ../../bench/python
+  "$bin/ruff" check --no-cache . ../../dev/sample-traffic ../../dev/readable ../../examples ../../bench/python
+  "$bin/ruff" format --no-cache --check . ../../dev/sample-traffic ../../dev/readable ../../examples ../../bench/python
   "$bin/mypy" --cache-dir "$BT_CACHE/mypy"
   "$PYTHON" -m pytest -q -p no:cacheprovider -m 'not broker'
 }
@@ -70,7 +73,7 @@ scripts() {
     is_debian_root || { say "    shellcheck is not installed: the scripts were not checked"; return; }
     apt_install shellcheck
   fi
-  shellcheck dev/*.sh justw .ci/run
+  shellcheck dev/*.sh .githooks/* justw .ci/run
 }
 
 step "scripts" scripts
@@ -78,7 +81,8 @@ step "formatting" cargo fmt --all --check
 step "chart" chart
 step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 step "unit tests" cargo test --workspace --exclude e2e --locked
-step "generated crds" generated_crds
+step "generated crds and reference" generated
 step "Python SDK, without a broker" python_checks
+"$ROOT/dev/deps.sh" offline
 
 [ "$BT_RUN" != $$ ] || closing_lines "unit tests" "Python SDK, without a broker"

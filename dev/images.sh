@@ -9,13 +9,13 @@ cd "$ROOT"
 export BT_TAG=${BT_TAG:-$APP_VERSION-$(find "${INPUTS[@]}" -type f -not -path '*/tests/*' -not -name '.*' | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-12)}
 
 # With images from a registry, all of it happens in the Dockerfile.
-by_dockerfile() { docker_build --target "$1" -t "bt-monitoring/$1:$BT_TAG" .; }
+by_dockerfile() { docker_build ${BT_AUDITABLE:+--build-arg AUDITABLE=yes} --target "$1" -t "bt-monitoring/$1:$BT_TAG" .; }
 
 # Without one: built here, and put on the Debian base that was built here too.
 build_binaries() {
   have cargo || die "without an image registry the binaries are built here, and there is no 'cargo' on the PATH. Install Rust 1.89 or newer (https://rustup.rs) and run this again."
   if have apt-get; then apt_install gcc g++ make pkg-config libssl-dev zlib1g-dev; fi
-  cargo build --release --locked -p bt-operator -p bt-consumers
+  cargo ${BT_AUDITABLE:+auditable} build --release --locked -p bt-operator -p bt-consumers
 }
 
 by_hand() { # operator|consumers

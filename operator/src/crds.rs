@@ -41,7 +41,7 @@ mod tests {
             let committed = std::fs::read_to_string(directory.join(&file)).unwrap_or_default();
             assert!(
                 committed == text,
-                "crds/{file} differs from the types; run: cargo run -p bt-operator -- crds --out crds"
+                "crds/{file} differs from the types; run: ./justw crds"
             );
         }
     }
