@@ -76,6 +76,18 @@ step_end() { # WHAT CODE SECONDS LOG [shown]
   exit "$2"
 }
 
+# later COMMAND...: begins it, mostly a step, beside what follows. joined waits for what was begun, and ends the script where that failed;
+# abandoned ends it. One at a time.
+LATER=
+later() { set -m; ("$@") & LATER=$!; set +m; }
+joined() { local begun=$LATER; LATER=; wait "$begun" || exit "$?"; }
+abandoned() {
+  [ -n "$LATER" ] || return 0
+  kill -- "-$LATER" 2>/dev/null || true
+  wait "$LATER" 2>/dev/null || true
+  LATER=
+}
+
 # closing_lines STEP...: what the test runners said last, from the logs of these steps of this run
 closing_lines() {
   local name log lines

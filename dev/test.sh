@@ -10,6 +10,7 @@ created=
 
 finish() {
   local code=$?
+  abandoned
   if [ -n "$created" ]; then
     if [ "$code" != 0 ]; then
       "$ROOT/dev/state.sh" > "$BT_LOGS/state-of-bt-e2e.txt" 2>&1 || true
@@ -29,7 +30,7 @@ fresh_cluster() {
   # What an earlier run left, healthy or not.
   "$ROOT/dev/cluster.sh" delete
   "$ROOT/dev/cluster.sh" config > "$BT_CACHE/bt-e2e.kind-config.yaml"
-  kind create cluster --config "$BT_CACHE/bt-e2e.kind-config.yaml" --wait 180s
+  kind create cluster --config "$BT_CACHE/bt-e2e.kind-config.yaml" --wait 300s
 }
 
 broker_tests() {
@@ -37,16 +38,26 @@ broker_tests() {
   KAFKA_BOOTSTRAP=$E2E_KAFKA "$E2E_PYTHON" -m pytest -q -p no:cacheprovider -m broker
 }
 
+# With the features of the steps below, which then find them built.
+broker_builds() {
+  cargo test -p bt-kafka -p bench --features broker --locked --no-run
+  cargo test -p bt-operator --features broker --lib --locked --no-run
+  cargo test -p bt-consumers --features broker --test broker --test exactly_once --test logs_exact --test replay --locked --no-run
+}
+
 trap finish EXIT
 "$ROOT/dev/check.sh"
 . "$ROOT/dev/prepare.sh"
+
+# What users type, with the values of this machine. A cluster that starts waits most of the time: what is to be in it is built meanwhile.
+created=yes
+later step "kind create cluster --config" fresh_cluster
 "$ROOT/dev/images.sh"
 "$ROOT/dev/example-images.sh"
 step "kind tests: build" cargo test -p e2e --features kind --locked --no-run
-
-# What users type, with the values of this machine.
-created=yes
-step "kind create cluster --config" fresh_cluster
+joined
+# What starts in the cluster leaves time to build the tests that come first.
+later step "tests on the broker: build" broker_builds
 mapfile -t images < <(stack_images)
 E2E_ELASTICSEARCH_IMAGE=$(old_elasticsearch_image)
 # An image that can be pulled is pulled by the cluster.
@@ -57,6 +68,7 @@ chart_values
 step "kubectl apply -f crds/" kubectl apply -f crds/
 step "helm install bt-monitoring charts/" helm install bt-monitoring charts/ "${CHART_VALUES[@]}"
 "$ROOT/dev/ready.sh"
+joined
 
 E2E_KAFKA=localhost:$(host_port 9092) E2E_PROMETHEUS=http://localhost:$(host_port 9090) E2E_SEARCH=http://localhost:$(host_port 9200)
 E2E_PYTHON=$("$ROOT/dev/python.sh")
