@@ -60,8 +60,9 @@ pub fn page() -> String {
         "## Conditions and Events of Kubernetes\n\n\
          The message of a condition says what, where, and what to do; the reason is for programs. `kubectl describe` shows both, and the Events.\n\n",
     );
-    for (kind, condition, about, reasons) in PLACES {
-        let (title, column) = match condition {
+    for place in PLACES {
+        let kind = place.kind;
+        let (title, column) = match place.condition {
             Some(condition) => (format!("{kind}: condition {condition}"), "status"),
             None => (format!("{kind}: Events"), "type"),
         };
@@ -70,10 +71,9 @@ pub fn page() -> String {
             true => format!("{title} of its pods"),
             false => title,
         };
-        let _ = write!(text, "### {title}\n\n{about}\n\n");
-        let rows = reasons.iter();
-        let rows =
-            rows.map(|(reason, with, meaning)| [code(reason), (*with).into(), (*meaning).into()]);
+        let _ = write!(text, "### {title}\n\n{}\n\n", place.about);
+        let rows = place.reasons();
+        let rows = rows.map(|[reason, with, meaning]| [code(reason), with.into(), meaning.into()]);
         text.push_str(&table(["reason", column, "meaning"], rows));
     }
     text

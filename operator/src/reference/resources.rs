@@ -7,7 +7,7 @@ use kube::CustomResourceExt;
 use serde_json::Value;
 
 use super::markdown::{code, table};
-use super::schema::{default, type_of};
+use super::schema::{default, is_secret, type_of};
 use crate::api::{KafkaTopic, PAUSED_ANNOTATION, TelemetryConsumer};
 
 /// The page.
@@ -105,13 +105,6 @@ fn inner(field: &Value) -> Option<(&Value, &'static str)> {
     let mut fields = object["properties"].as_object()?.values();
     let told = fields.any(|field| field["description"].is_string());
     (told && !is_secret(object)).then_some((object, suffix))
-}
-
-fn is_secret(field: &Value) -> bool {
-    let names = field["properties"].as_object();
-    names.is_some_and(|names| {
-        names.contains_key("name") && names.keys().all(|name| name == "name" || name == "key")
-    })
 }
 
 fn sentence(schema: &Value) -> String {

@@ -73,7 +73,15 @@ fn pattern(pattern: &str) -> Option<String> {
     if pattern.contains("ms|s|m|h|d") {
         return Some("a duration such as `500ms`, `15m` or `1h30m`".to_owned());
     }
-    (pattern.len() <= 40).then(|| format!("matches {}", code(pattern)))
+    (pattern.len() <= 20).then(|| format!("matches {}", code(pattern)))
+}
+
+/// Whether an object is a reference to a Secret, or to an entry of one.
+pub fn is_secret(field: &Value) -> bool {
+    let names = field["properties"].as_object();
+    names.is_some_and(|names| {
+        names.contains_key("name") && names.keys().all(|name| name == "name" || name == "key")
+    })
 }
 
 /// A default value as it would be written.

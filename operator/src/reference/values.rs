@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use self::comments::{Comments, read};
 use super::markdown::{code, table};
-use super::schema::{default, type_of};
+use super::schema::{default, is_secret, type_of};
 
 /// The page, from the two files' text.
 ///
@@ -68,6 +68,7 @@ impl Page {
             text.push_str(&table(HEADER, rows));
             return;
         };
+        text.push_str("What the fields mean is in [the resources](resources.md).\n\n");
         let mut rows = Vec::new();
         self.fields(&format!("{key}.<name>"), self.resolved(entry), &mut rows);
         text.push_str(&table(["key", "type", "meaning"], rows));
@@ -122,11 +123,11 @@ impl Page {
         let own = self.resolved(&schema["properties"][&key]);
         let kind = match own.is_null() {
             true => kind_of(value).to_owned(),
-            false => type_of(own),
+            false => self.type_of(own),
         };
         let mut meaning = self.comments.get(&of).join(" ");
         if meaning.is_empty() {
-            meaning = own["description"].as_str().unwrap_or_default().to_owned();
+            meaning = description(own);
         }
         [code(of), kind, default(&json(value)), meaning]
     }
@@ -136,14 +137,25 @@ impl Page {
         for (key, field) in schema["properties"].as_object().into_iter().flatten() {
             let own = self.resolved(field);
             let of = format!("{path}.{key}");
-            match own["properties"].is_object() && key != "resources" {
-                true => self.fields(&of, own, rows),
-                false => {
-                    let meaning = own["description"].as_str().unwrap_or_default();
-                    rows.push([code(of), type_of(own), meaning.to_owned()]);
-                }
+            let map = own["properties"].is_object() && key != "resources";
+            if map && !is_secret(own) {
+                self.fields(&of, own, rows);
+                continue;
             }
+            let kind = match map {
+                true => "secret reference: `{name, key}`".to_owned(),
+                false => self.type_of(own),
+            };
+            rows.push([code(of), kind, description(own)]);
         }
+    }
+
+    fn type_of(&self, schema: &Value) -> String {
+        let mut schema = schema.clone();
+        if schema["items"].is_object() {
+            schema["items"] = self.resolved(&schema["items"]).clone();
+        }
+        type_of(&schema)
     }
 
     /// What a schema refers to, where it does.
@@ -167,6 +179,13 @@ impl Page {
             None => schema,
         }
     }
+}
+
+/// What a schema says of a key; of a duration the type has said it.
+fn description(schema: &Value) -> String {
+    let text = schema["description"].as_str().unwrap_or_default();
+    let text = if text.starts_with("e.g. ") { "" } else { text };
+    text.to_owned()
 }
 
 fn name(key: &serde_yaml::Value) -> String {
