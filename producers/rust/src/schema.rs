@@ -72,9 +72,10 @@ mod tests {
         }
     }
 
-    /// Numbers of events are floating point.
+    /// Numbers of events are floating point, and times are written as RFC 3339; all examples are of one moment.
     fn example_as_written(example: &Value) -> Value {
         let mut example = example.clone();
+        example["ts"] = json!("2026-01-31T12:00:00.125Z");
         for field in ["value", "latency_ms"] {
             if let Some(number) = example[field].as_f64() {
                 example[field] = json!(number);
