@@ -15,8 +15,8 @@ python_tool() {
 
 # cargo_tool COMMAND VERSION: builds it, without optimisation, which takes a third of the time.
 cargo_tool() {
-  [ -x "$BT_CACHE/bin/$1" ] && grep -qs "^\"$1 $2 " "$BT_CACHE/.crates.toml" \
-    || cargo install --quiet --force --debug --locked --root "$BT_CACHE" --target-dir "$BT_CACHE/cargo-tools" "$1@$2"
+  if [ -x "$BT_CACHE/bin/$1" ] && grep -qs "^\"$1 $2 " "$BT_CACHE/.crates.toml"; then return 0; fi
+  cargo install --quiet --force --debug --locked --root "$BT_CACHE" --target-dir "$BT_CACHE/cargo-tools" "$1@$2"
 }
 
 # The binary that Astral builds of cargo-deny comes in seconds; built here it takes minutes.
