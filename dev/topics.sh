@@ -19,10 +19,11 @@ kc get kafkatopics -o jsonpath='{range .items[*]}{.status.topicName}{"\t"}{.stat
     BEGIN { row("TOPIC", "PARTITIONS", "REPLICAS", "RETENTION", "COMPRESSION", "READY", "REASON", "DRIFT", "RESOURCE") }
     NF > 1 {
       row($1 == "" ? $9 : $1, $2, $3, shown($4), $5, $6, $7, $8, $9)
-      if ($6 != "True") trouble[++troubles] = $9 ": " $10
+      # Those that say the same are told together.
+      if ($6 != "True" && !($10 in who)) { trouble[++troubles] = $10; who[$10] = $9 } else if ($6 != "True") who[$10] = who[$10] ", " $9
     }
     END {
       if (rows == 1) { print "There are no KafkaTopics in this namespace."; exit }
       for (r = 1; r <= rows; r++) { line = ""; for (c = 1; c <= 9; c++) line = line sprintf("%-*s  ", width[c], cell[r, c]); sub(/ +$/, "", line); print line }
-      if (troubles) { print ""; print "Not ready:"; for (t = 1; t <= troubles; t++) print "  " trouble[t] }
+      if (troubles) { print ""; print "Not ready:"; for (t = 1; t <= troubles; t++) print "  " who[trouble[t]] ": " trouble[t] }
     }'
