@@ -2,9 +2,10 @@
 # The topics as a table, and below it what those that are not ready say.
 . "$(dirname "$0")/lib.sh"
 
-kc get kafkatopics -o jsonpath='{range .items[*]}{.status.topicName}{"\t"}{.status.partitions}{"\t"}{.status.replicas}{"\t"}{.spec.config.retention\.ms}{"\t"}{.spec.config.compression\.type}{"\t"}{.status.conditions[?(@.type=="Ready")].status}{"\t"}{.status.conditions[?(@.type=="Ready")].reason}{"\t"}{.status.driftSummary}{"\t"}{.metadata.name}{"\t"}{.status.conditions[?(@.type=="Ready")].message}{"\n"}{end}' \
+kc get kafkatopics -o jsonpath='{range .items[*]}{.status.topicName}{"\t"}{.status.partitions}{"\t"}{.status.replicas}{"\t"}{.spec.config.retention\.ms}{"\t"}{.spec.config.compression\.type}{"\t"}{.status.conditions[?(@.type=="Ready")].status}{"\t"}{.status.conditions[?(@.type=="Ready")].reason}{"\t"}{.status.driftSummary}{"\t"}{.metadata.name}{"\t"}{.status.conditions[?(@.type=="Ready")].message}{"\t"}{.spec.config.cleanup\.policy}{"\n"}{end}' \
   | awk -F '\t' '
-    function shown(ms) {
+    function shown(ms, policy) {
+      if (policy == "compact") return "compacted"
       if (ms == "") return "default"
       if (ms < 0) return "for ever"
       if (ms % 86400000 == 0) return ms / 86400000 " d"
@@ -18,7 +19,7 @@ kc get kafkatopics -o jsonpath='{range .items[*]}{.status.topicName}{"\t"}{.stat
     }
     BEGIN { row("TOPIC", "PARTITIONS", "REPLICAS", "RETENTION", "COMPRESSION", "READY", "REASON", "DRIFT", "RESOURCE") }
     NF > 1 {
-      row($1 == "" ? $9 : $1, $2, $3, shown($4), $5, $6, $7, $8, $9)
+      row($1 == "" ? $9 : $1, $2, $3, shown($4, $11), $5, $6, $7, $8, $9)
       # Those that say the same are told together.
       if ($6 != "True" && !($10 in who)) { trouble[++troubles] = $10; who[$10] = $9 } else if ($6 != "True") who[$10] = who[$10] ", " $9
     }
