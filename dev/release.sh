@@ -42,8 +42,10 @@ A
 images() {
   BT_AUDITABLE=yes "$ROOT/dev/images.sh"
   local image
-  for image in operator consumers; do docker tag "bt-monitoring/$image:$BT_TAG" "bt-monitoring/$image:$VERSION"; done
-  docker image inspect -f '{{index .RepoTags 0}} {{.Id}}' "bt-monitoring/operator:$VERSION" "bt-monitoring/consumers:$VERSION" > "$DIST/images.txt"
+  for image in operator consumers; do
+    docker tag "bt-monitoring/$image:$BT_TAG" "bt-monitoring/$image:$VERSION"
+    docker image inspect -f "bt-monitoring/$image:$VERSION {{.Id}}" "bt-monitoring/$image:$VERSION"
+  done > "$DIST/images.txt"
 }
 
 # CycloneDX: Debian's packages in the image, and the crates in its binary.
