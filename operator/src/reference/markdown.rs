@@ -52,10 +52,7 @@ mod tests {
     fn a_cell_stays_in_its_cell() {
         let rows = [["a|b".to_owned(), "two\nlines".to_owned(), String::new()]];
         let expected = "| x | y | z |\n| --- | --- | --- |\n| a\\|b | two lines | |\n\n";
-        assert_eq!(
-            table(["x", "y", "z"], rows),
-            expected.replace("| |\n", "| |\n")
-        );
+        assert_eq!(table(["x", "y", "z"], rows), expected);
         assert_eq!(table(["x"], []), "");
     }
 }
