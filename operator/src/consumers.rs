@@ -49,6 +49,8 @@ use source_topics::SourceTopics;
 const CONCURRENCY: u16 = 16;
 /// A consumer of which nothing is heard is looked at this often.
 const RESYNC: Duration = Duration::from_secs(300);
+/// How often the metrics are told what is the case for each consumer.
+const TELL: Duration = Duration::from_secs(5);
 
 struct Consumers {
     context: Arc<Context>,
@@ -100,6 +102,7 @@ pub async fn run(
         context,
     });
     tasks.spawn(sweep(consumers.clone(), store.clone()));
+    tasks.spawn(tell(consumers.context.clone(), store.clone()));
     Controller::for_stream(changes, store)
         .reconcile_on(touched)
         .reconcile_on(read)
@@ -123,6 +126,14 @@ async fn sweep(consumers: Arc<Consumers>, store: Store<TelemetryConsumer>) {
             consumers.context.reset_backoff(&key);
         }
         consumers.secrets.sweep();
+    }
+}
+
+/// Tells the metrics what the statuses say, all the time.
+async fn tell(context: Arc<Context>, store: Store<TelemetryConsumer>) {
+    loop {
+        context.metrics.set_consumers(&store.state());
+        tokio::time::sleep(TELL).await;
     }
 }
 

@@ -1,6 +1,9 @@
 //! The operator's own metrics, `bt_operator_…`.
 
+mod resources;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bt_consumers::{Described, OwnMetrics};
@@ -9,7 +12,10 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
 
-/// The operator's own metrics. No label grows with the number of resources.
+use crate::api::{KafkaTopic, TelemetryConsumer};
+use resources::{Snapshot, of_consumers, of_topics};
+
+/// The operator's own metrics. Only `bt_operator_consumer_…` and `bt_operator_topic_…` have series for each resource.
 #[derive(Clone)]
 pub struct Metrics {
     registry: OwnMetrics,
@@ -23,6 +29,8 @@ pub struct Metrics {
     topics: IntGaugeVec,
     lag_rounds: Histogram,
     lag_unknown: IntCounterVec,
+    each_consumer: Snapshot,
+    each_topic: Snapshot,
 }
 
 impl Default for Metrics {
@@ -114,6 +122,8 @@ impl Default for Metrics {
                     &["of"],
                 ),
             ),
+            each_consumer: registry.register(Ok(Snapshot::of(of_consumers(&[])))),
+            each_topic: registry.register(Ok(Snapshot::of(of_topics([].into_iter())))),
             registry,
         }
     }
@@ -172,6 +182,16 @@ impl Metrics {
                 .with_label_values(&[ready, reason])
                 .set(number(*count));
         }
+    }
+
+    /// Says what is the case for each topic.
+    pub fn set_each_topic<'a>(&self, topics: impl Iterator<Item = &'a KafkaTopic>) {
+        self.each_topic.set(of_topics(topics));
+    }
+
+    /// Says what is the case for each consumer.
+    pub fn set_consumers(&self, consumers: &[Arc<TelemetryConsumer>]) {
+        self.each_consumer.set(of_consumers(consumers));
     }
 
     /// Counts a round of lag that one cluster answered.

@@ -86,8 +86,9 @@ pub async fn run(
             () = tokio::time::sleep_until(due.into()) => {}
             _ = housekeeping.tick() => {
                 topics.context.clusters.close_unused();
-                let counts = topics.registry().counts();
-                topics.context.metrics.set_topics(&counts);
+                let registry = topics.registry();
+                topics.context.metrics.set_topics(&registry.counts());
+                topics.context.metrics.set_each_topic(registry.all());
             }
         }
         while let Some((cluster, uids)) = queue.take(Instant::now()) {

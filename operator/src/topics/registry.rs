@@ -103,6 +103,11 @@ impl Registry {
         self.others(topic, self.held.get(id))
     }
 
+    /// All resources.
+    pub fn all(&self) -> impl Iterator<Item = &KafkaTopic> {
+        self.topics.values().map(Arc::as_ref)
+    }
+
     /// How many resources there are, by `Ready`'s status and reason.
     pub fn counts(&self) -> BTreeMap<(String, String), usize> {
         let mut counts = BTreeMap::new();
