@@ -64,8 +64,9 @@ refused() {
 python_checks() {
   local bin; bin=$(dirname "$PYTHON")
   cd producers/python
-  "$bin/ruff" check --no-cache . ../../dev/sample-traffic ../../dev/readable ../../examples ../../bench/python
-  "$bin/ruff" format --no-cache --check . ../../dev/sample-traffic ../../dev/readable ../../examples ../../bench/python
+  local code=(. ../../dev/sample-traffic ../../dev/readable ../../dev/lint-dashboards ../../examples ../../bench/python)
+  "$bin/ruff" check --no-cache "${code[@]}"
+  "$bin/ruff" format --no-cache --check "${code[@]}"
   "$bin/mypy" --cache-dir "$BT_CACHE/mypy"
   "$PYTHON" -m pytest -q -p no:cacheprovider -m 'not broker'
 }
@@ -81,6 +82,7 @@ scripts() {
 step "scripts" scripts
 step "formatting" cargo fmt --all --check
 step "chart" chart
+step "alerts and dashboards" "$ROOT/dev/check-monitoring.sh"
 step "lints" cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 step "unit tests" cargo test --workspace --exclude e2e --locked
 step "generated crds and reference" generated
