@@ -1,7 +1,9 @@
 //! The operator's program.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use anyhow::Context;
 use bt_operator::Settings;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -42,6 +44,18 @@ enum Command {
         #[arg(long)]
         selector: String,
     },
+    /// Import saved objects into Kibana or OpenSearch Dashboards (for the chart).
+    ImportSavedObjects {
+        /// Where it is: http://kibana:5601.
+        #[arg(long)]
+        url: String,
+        /// The file with the objects, one JSON object a line.
+        #[arg(long)]
+        file: PathBuf,
+        /// How long to wait for it to be there, in seconds.
+        #[arg(long, default_value_t = 900)]
+        patience: u64,
+    },
     /// Take the operator's finalizers off all resources (for helm uninstall).
     LetGo,
 }
@@ -61,6 +75,18 @@ async fn main() -> anyhow::Result<()> {
             namespace,
             selector,
         } => bt_operator::release(&namespace, &selector).await,
+        Command::ImportSavedObjects {
+            url,
+            file,
+            patience,
+        } => {
+            let objects = std::fs::read_to_string(&file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            let patience = Duration::from_secs(patience);
+            let count = bt_operator::import_saved_objects(&url, &objects, patience).await?;
+            tracing::info!("{count} saved objects are in {url}");
+            Ok(())
+        }
         Command::LetGo => bt_operator::let_go().await,
     }
 }
