@@ -7,6 +7,8 @@ use tokio::process::{Child, ChildStdout, Command};
 
 /// The service that is simulated.
 const PROGRAM: &str = include_str!("traffic.py");
+/// What `just produce` runs.
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../dev/sample-traffic");
 
 /// Services that publish through the Python SDK.
 pub struct Traffic {
@@ -60,10 +62,23 @@ impl Traffic {
         Ok(steady)
     }
 
+    /// Starts the traffic of `just produce`: so many events of each kind, spread over so many seconds. It ends when it is dropped.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn sample(&self, events: u64, seconds: u64) -> Result<Child> {
+        let (events, seconds) = (events.to_string(), seconds.to_string());
+        let args = ["--events", &events, "--seconds", &seconds, "--no-check"];
+        self.run(&[&[SAMPLE][..], &args].concat())
+    }
+
     fn start(&self, args: &[&str]) -> Result<Child> {
+        self.run(&[&["-c", PROGRAM][..], args].concat())
+    }
+
+    fn run(&self, args: &[&str]) -> Result<Child> {
         let mut command = Command::new(&self.python);
         command
-            .args(["-c", PROGRAM])
             .args(args)
             .env("KAFKA_BOOTSTRAP", &self.kafka)
             .stdin(Stdio::piped())

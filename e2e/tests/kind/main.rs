@@ -1,5 +1,6 @@
 //! The tests on a real kind cluster, in which the chart has been installed by the commands that users type.
 
+mod alerts;
 mod bad_input;
 mod consumer_checks;
 mod consumer_custom;
@@ -13,6 +14,7 @@ mod consumer_rollout;
 mod consumer_scaling;
 mod consumer_search_auth;
 mod consumer_state_topic;
+mod dashboards;
 mod faults;
 mod flow;
 mod install;
@@ -20,6 +22,7 @@ mod leader;
 mod logs_exact;
 mod metrics_exact;
 mod operator_metrics;
+mod saved_objects;
 mod scale;
 mod secure;
 mod topic_admission;

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::{DEFAULT, OPERATOR, Sample, eventually, ktopic, scenario, seconds};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
+use serde_json::json;
 
 /// The series of a name that have these labels.
 fn series<'a>(
@@ -30,7 +31,7 @@ fn sum(metrics: &[Sample], name: &str, labels: &[(&str, &str)]) -> Result<f64> {
 }
 
 #[tokio::test]
-async fn the_leader_tells_what_it_does_and_no_label_names_a_topic() -> Result<()> {
+async fn the_leader_tells_what_it_does_and_how_each_topic_is() -> Result<()> {
     scenario(async |e2e| {
         let namespace = e2e.namespace("metrics").await?;
         let leader = e2e.cluster.leader().await?;
@@ -138,9 +139,35 @@ async fn the_leader_tells_what_it_does_and_no_label_names_a_topic() -> Result<()
         )
         .await?;
 
-        let named = |sample: &&Sample| sample.labels.values().any(|value| value.contains(&e2e.run));
-        let named: Vec<_> = after.iter().filter(named).collect();
-        ensure!(named.is_empty(), "a label grows with the topics: {named:?}");
+        // Two series a topic, and none of one that is gone.
+        eventually("each topic is told of", seconds(45), async || {
+            let metrics = metrics().await?;
+            let of = |topic: &str, name: &str| -> Vec<(String, f64)> {
+                let labels = [("namespace", namespace.as_str()), ("topic", topic)];
+                let told = series(&metrics, name, &labels);
+                let reason = |sample: &Sample| sample.labels.get("reason").cloned();
+                told.map(|sample| (reason(sample).unwrap_or_default(), sample.value))
+                    .collect()
+            };
+            let ready = "bt_operator_topic_ready";
+            let told = of(&name(1), ready);
+            ensure!(told.len() == 1 && told[0].1 == 1.0, "{told:?}");
+            let told = of("bad", ready);
+            ensure!(told == [("InvalidConfig".to_owned(), 0.0)], "{told:?}");
+            ensure!(of(&name(1), "bt_operator_topic_drift") == [(String::new(), 0.0)]);
+            let named = metrics.iter().filter(|sample| {
+                let values = sample.labels.values();
+                values.filter(|value| value.contains(&e2e.run)).count() > 1
+            });
+            // The namespace has the run in its name, too.
+            ensure!(
+                named.count() == 2 * 9,
+                "not two series for each of nine topics"
+            );
+            ensure!(of(&name(0), ready).is_empty(), "it was deleted");
+            Ok(())
+        })
+        .await?;
         Ok(())
     })
     .await
@@ -165,6 +192,55 @@ async fn one_operator_says_that_it_leads() -> Result<()> {
             );
         }
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_leader_tells_how_each_consumer_is_until_it_is_gone() -> Result<()> {
+    scenario(async |e2e| {
+        let namespace = e2e.namespace("consumer-metrics").await?;
+        let leader = e2e.cluster.leader().await?;
+        let topic = format!("e2e.metrics.{}", e2e.run);
+        let manifest = ktopic(&topic, "{partitions: 1, replicas: 1, deletionPolicy: Delete}");
+        e2e.cluster.apply(&namespace, &manifest).await?;
+        e2e.cluster.topic_is_ready(&namespace, &topic).await?;
+        // Nobody carries them, and the operator knows of them all the same.
+        for _ in 0..7 {
+            e2e.kafka.produce(&topic, "a/b", Some(b"{}")).await?;
+        }
+        let spec = json!({"topics": [topic], "sink": {"prometheus": {"exactlyOnce": false}}, "replicas": 0});
+        e2e.cluster.apply_consumer(&namespace, "waits", &spec).await?;
+        let of = [("namespace", namespace.as_str()), ("consumer", "waits")];
+        eventually("the consumer is told of", seconds(60), async || {
+            let metrics = e2e.cluster.operator_metrics(&leader).await?;
+            let lag = sum(&metrics, "bt_operator_consumer_lag_records", &of)?;
+            ensure!(lag == 7.0, "lag is {lag}");
+            for state in ["desired", "ready"] {
+                let labels = [&of[..], &[("state", state)]].concat();
+                let pods = sum(&metrics, "bt_operator_consumer_replicas", &labels)?;
+                ensure!(pods == 0.0, "{pods} pods are {state}");
+            }
+            for (condition, reason, value) in [
+                ("Ready", "ScaledToZero", 1.0),
+                ("ConfigValid", "Valid", 1.0),
+                ("SinkReady", "NoPods", -1.0),
+            ] {
+                let labels = [&of[..], &[("condition", condition), ("reason", reason)]].concat();
+                let told = sum(&metrics, "bt_operator_consumer_condition", &labels)?;
+                ensure!(told == value, "{condition} is {told}");
+            }
+            Ok(())
+        })
+        .await?;
+        e2e.cluster.delete_consumer(&namespace, "waits").await?;
+        eventually("nothing is told of it", seconds(30), async || {
+            let metrics = e2e.cluster.operator_metrics(&leader).await?;
+            let left = metrics.iter().find(|sample| sample.labels.get("consumer").is_some_and(|name| name == "waits"));
+            ensure!(left.is_none(), "{left:?}");
+            Ok(())
+        })
+        .await
     })
     .await
 }
