@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -112,22 +112,6 @@ impl<'c> OwnPrometheus<'c> {
     pub async fn alerts(&self) -> Result<Vec<Alert>> {
         let mut data = self.ask("/api/v1/alerts").await?;
         Ok(serde_json::from_value(data["alerts"].take())?)
-    }
-
-    /// Waits until an alert of this name and with these labels fires; the alert.
-    ///
-    /// # Errors
-    /// When it does not within the time.
-    pub async fn fires(&self, name: &str, labels: &[(&str, &str)], within: u64) -> Result<Alert> {
-        let what = format!("{name} fires for {labels:?}");
-        eventually(&what, seconds(within), async || {
-            let alerts = self.alerts().await?;
-            let found = alerts.iter().find(|alert| alert.is(name, labels));
-            let found = found.with_context(|| format!("{} others do", alerts.len()))?;
-            ensure!(found.state == "firing", "it is {}", found.state);
-            Ok(found.clone())
-        })
-        .await
     }
 
     /// Waits until no alert of this name and with these labels is there.
