@@ -13,6 +13,9 @@ const SETTINGS: &str = "prometheus.scrapeInterval=1s,\
     alerts.rules.BtSinkRejecting.documents=2,alerts.rules.BtTopicNotInSync.for=0s,alerts.rules.BtScrapeTargetDown.for=0s,\
     alerts.rules.BtServiceDown.for=0s";
 
+/// An alert that is to fire: its name, labels, and words of its description.
+type Wanted<'w> = (&'w str, &'w [(&'w str, &'w str)], &'w str);
+
 /// What is made in the test's namespace: consumers that are in trouble, or will be.
 async fn install(e2e: &E2e, namespace: &str) -> Result<()> {
     let run = &e2e.run;
@@ -216,7 +219,7 @@ async fn trouble(e2e: &E2e, namespace: &str, prometheus: &OwnPrometheus<'_>) -> 
         ("job", "bt-consumers"),
     ];
     let topic = [("namespace", namespace), ("topic", "bad")];
-    let wanted: [(&str, &[(&str, &str)], &str); 13] = [
+    let wanted: [Wanted<'_>; 13] = [
         ("BtTopicNotInSync", &topic, "reason InvalidConfig"),
         ("BtScrapeTargetDown", &silent, "does not answer"),
         ("BtServiceDown", &of_service, "says of itself"),
@@ -239,7 +242,7 @@ async fn trouble(e2e: &E2e, namespace: &str, prometheus: &OwnPrometheus<'_>) -> 
     let mut waiting = wanted.to_vec();
     eventually("all of them fire", seconds(90), async || {
         let alerts = prometheus.alerts().await?;
-        let fires = |(name, labels, words): &(&str, &[(&str, &str)], &str)| {
+        let fires = |(name, labels, words): &Wanted<'_>| {
             let mut found = alerts.iter().filter(|alert| alert.is(name, labels));
             found.any(|alert| {
                 let runbook = format!("#{}", name.to_lowercase());
