@@ -235,7 +235,7 @@ async fn trouble(e2e: &E2e, namespace: &str, prometheus: &OwnPrometheus<'_>) -> 
         (
             "BtConsumerNotReady",
             &consumer("nowhere"),
-            "reason SinkNotReady",
+            "says Ready=False",
         ),
     ];
     // Some fire for a short time only: all are looked for at once.
