@@ -34,4 +34,5 @@ mod topic_ownership;
 mod topic_refusals;
 mod topic_states;
 mod topics;
+mod tutorial;
 mod uninstall;
