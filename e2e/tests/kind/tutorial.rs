@@ -14,7 +14,14 @@ use tokio::process::Command;
 
 const PAGE: &str = "docs/tutorial.md";
 /// What the page's commands use of a clone.
-const CLONE: [&str; 6] = ["justw", "justfile", "kind-config.yaml", "dev", "charts", "producers"];
+const CLONE: [&str; 6] = [
+    "justw",
+    "justfile",
+    "kind-config.yaml",
+    "dev",
+    "charts",
+    "producers",
+];
 /// How long one block may run.
 const BLOCK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -50,7 +57,10 @@ fn replacements(e2e: &E2e) -> Result<Vec<Replacement>> {
         ("./justw up", "./justw status".to_owned()),
         ("./justw clean", "./justw topics".to_owned()),
         ("localhost:9092", variable("E2E_KAFKA")?),
-        ("localhost:9090", without_scheme(variable("E2E_PROMETHEUS")?)),
+        (
+            "localhost:9090",
+            without_scheme(variable("E2E_PROMETHEUS")?),
+        ),
         ("localhost:9200", without_scheme(variable("E2E_SEARCH")?)),
     ]
     .map(|(what, with)| Replacement { what, with })
@@ -64,7 +74,10 @@ struct Replacement {
 
 fn repository() -> Result<PathBuf> {
     let e2e = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Ok(e2e.parent().context("the crate is in no folder")?.to_owned())
+    Ok(e2e
+        .parent()
+        .context("the crate is in no folder")?
+        .to_owned())
 }
 
 /// One block of the page.
@@ -103,13 +116,20 @@ impl Page {
                     *name = name.replace(what, with);
                 }
             }
-            ensure!(used, "{PAGE} has no command with {what} any more: the test need not replace it");
+            ensure!(
+                used,
+                "{PAGE} has no command with {what} any more: the test need not replace it"
+            );
         }
         let is_told = |rest: &str| replacements.iter().any(|r| rest.starts_with(&r.with));
         for block in &blocks {
             for (place, _) in block.text.match_indices("localhost:") {
                 let rest = &block.text[place..];
-                ensure!(is_told(rest), "{PAGE}:{}: the test cluster has this elsewhere: {rest:.20}", block.line);
+                ensure!(
+                    is_told(rest),
+                    "{PAGE}:{}: the test cluster has this elsewhere: {rest:.20}",
+                    block.line
+                );
             }
         }
         Ok(Self { blocks })
@@ -148,21 +168,37 @@ fn blocks(text: &str) -> Result<Vec<Block>> {
         let Some(kind) = line.strip_prefix("```") else {
             continue;
         };
-        let content = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```");
+        let content = lines
+            .by_ref()
+            .map(|(_, line)| line)
+            .take_while(|line| *line != "```");
         let content: String = content.map(|line| format!("{line}\n")).collect();
         let does = match kind {
             "sh" => Does::Run { again: false },
             "sh until" => Does::Run { again: true },
             "console" => Does::Show,
             "python" | "yaml" => {
-                let first = content.lines().next().and_then(|line| line.strip_prefix("# "));
-                let name = first.with_context(|| format!("{PAGE}:{}: a file without its name", number + 1))?;
-                Does::Save { name: name.to_owned() }
+                let first = content
+                    .lines()
+                    .next()
+                    .and_then(|line| line.strip_prefix("# "));
+                let name = first
+                    .with_context(|| format!("{PAGE}:{}: a file without its name", number + 1))?;
+                Does::Save {
+                    name: name.to_owned(),
+                }
             }
             "text" => continue,
-            other => bail!("{PAGE}:{}: a block of the unknown kind {other:?}", number + 1),
+            other => bail!(
+                "{PAGE}:{}: a block of the unknown kind {other:?}",
+                number + 1
+            ),
         };
-        blocks.push(Block { line: number + 1, does, text: content });
+        blocks.push(Block {
+            line: number + 1,
+            does,
+            text: content,
+        });
     }
     Ok(blocks)
 }
@@ -233,9 +269,18 @@ impl Folder {
             .kill_on_drop(true)
             .spawn()?;
         let output = tokio::time::timeout(BLOCK_TIMEOUT, child.wait_with_output());
-        let output = output.await.with_context(|| format!("still running: {commands}"))??;
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        ensure!(output.status.success(), "{}: {commands}\n{out}{err}", output.status);
+        let output = output
+            .await
+            .with_context(|| format!("still running: {commands}"))??;
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        ensure!(
+            output.status.success(),
+            "{}: {commands}\n{out}{err}",
+            output.status
+        );
         Ok(out.into_owned())
     }
 }
@@ -266,19 +311,36 @@ fn what_is_shown_is_compared_line_by_line() {
 #[test]
 fn a_page_is_read_as_its_fences_say() -> Result<()> {
     let text = "Say:\n```sh\nls\n```\n```console\na\n```\n```text\nnothing\n```\n```python\n# a.py\nx = 1\n```\n```sh until\nls\n```\n";
-    let does: Vec<_> = blocks(text)?.into_iter().map(|block| (block.line, block.does)).collect();
+    let does: Vec<_> = blocks(text)?
+        .into_iter()
+        .map(|block| (block.line, block.does))
+        .collect();
     let expected = [
         (2, Does::Run { again: false }),
         (5, Does::Show),
-        (11, Does::Save { name: "a.py".into() }),
+        (
+            11,
+            Does::Save {
+                name: "a.py".into(),
+            },
+        ),
         (15, Does::Run { again: true }),
     ];
     assert_eq!(does, expected);
     assert!(blocks("```ruby\n```\n").is_err(), "an unknown kind");
-    assert!(blocks("```yaml\nkind: X\n```\n").is_err(), "a file without a name");
+    assert!(
+        blocks("```yaml\nkind: X\n```\n").is_err(),
+        "a file without a name"
+    );
     let ports = Page::new("```sh\ncurl localhost:1234\n```\n", &[]);
     assert!(ports.is_err(), "a port that the test cluster does not have");
-    let idle = Replacement { what: "./justw up", with: String::new() };
-    assert!(Page::new("```sh\nls\n```\n", &[idle]).is_err(), "a replacement of nothing");
+    let idle = Replacement {
+        what: "./justw up",
+        with: String::new(),
+    };
+    assert!(
+        Page::new("```sh\nls\n```\n", &[idle]).is_err(),
+        "a replacement of nothing"
+    );
     Ok(())
 }
