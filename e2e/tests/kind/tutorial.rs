@@ -46,16 +46,21 @@ async fn the_tutorial_does_what_it_says() -> Result<()> {
     .await
 }
 
-/// What is different in a test, and nothing else: the cluster is there already and stays, its ports are others, and the reader's
+/// What is different in a test, and nothing else: cluster and plugin are there already and stay, its ports are others, and the reader's
 /// `shop` has a name of this run's own, so that the page can be followed again.
 fn replacements(e2e: &E2e) -> Result<Vec<Replacement>> {
     let run = format!("shop{}", e2e.run);
     let variable = |name: &str| std::env::var(name).with_context(|| format!("{name} is not set"));
+    let plugin = format!(
+        "mkdir bin; ln -s '{}' bin/kubectl-bt; export PATH=$PWD/bin:$PATH",
+        variable("E2E_KUBECTL_BT")?
+    );
     let without_scheme = |url: String| url.trim_start_matches("http://").to_owned();
     Ok([
         ("shop", run),
         ("./justw up", "./justw status".to_owned()),
         ("./justw clean", "./justw topics".to_owned()),
+        ("./justw plugin", plugin),
         ("localhost:9092", variable("E2E_KAFKA")?),
         (
             "localhost:9090",
