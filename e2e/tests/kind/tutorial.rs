@@ -23,7 +23,7 @@ const CLONE: [&str; 6] = [
     "producers",
 ];
 /// How long one block may run.
-const BLOCK_TIMEOUT: Duration = Duration::from_secs(60);
+const BLOCK_TIMEOUT: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn the_tutorial_does_what_it_says() -> Result<()> {
