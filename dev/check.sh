@@ -64,7 +64,7 @@ refused() {
 python_checks() {
   local bin; bin=$(dirname "$PYTHON")
   cd producers/python
-  local code=(. ../../dev/sample-traffic ../../dev/readable ../../dev/lint-dashboards ../../dev/links.py ../../examples ../../bench/python)
+  local code=(. ../../dev/sample-traffic ../../dev/readable ../../dev/lint-dashboards ../../dev/docs.py ../../examples ../../bench/python)
   "$bin/ruff" check --no-cache "${code[@]}"
   "$bin/ruff" format --no-cache --check "${code[@]}"
   "$bin/mypy" --cache-dir "$BT_CACHE/mypy"
@@ -80,7 +80,7 @@ scripts() {
 }
 
 step "scripts" scripts
-step "links in the documentation" "$PYTHON" dev/links.py
+step "documentation: links, and the drawing of the crates" "$PYTHON" dev/docs.py
 step "formatting" cargo fmt --all --check
 step "chart" chart
 step "alerts and dashboards" "$ROOT/dev/check-monitoring.sh"
