@@ -23,7 +23,7 @@ const CLONE: [&str; 6] = [
     "producers",
 ];
 /// How long one block may run.
-const BLOCK_TIMEOUT: Duration = Duration::from_secs(120);
+const BLOCK_TIMEOUT: Duration = Duration::from_secs(180);
 
 #[tokio::test]
 async fn the_tutorial_does_what_it_says() -> Result<()> {
@@ -156,7 +156,7 @@ impl Page {
                             None => Ok(()),
                         }
                     };
-                    let within = if *again { seconds(45) } else { Duration::ZERO };
+                    let within = if *again { seconds(90) } else { Duration::ZERO };
                     eventually(&format!("{PAGE}:{line}"), within, run).await?;
                 }
             }
