@@ -17,14 +17,14 @@ COPY bench/Cargo.toml bench/
 COPY dev/engine/Cargo.toml dev/engine/
 RUN for crate in kafka operator consumers producers/rust e2e bench dev/engine; do mkdir $crate/src && touch $crate/src/lib.rs; done \
  && mkdir -p e2e/tests/kind && touch e2e/tests/kind/main.rs \
- && for crate in operator consumers; do echo 'fn main() {}' > $crate/src/main.rs; done \
- && cargo ${AUDITABLE:+auditable} build --release --locked -p bt-operator -p bt-consumers
+ && for bin in operator/src/main.rs operator/src/kubectl_bt.rs consumers/src/main.rs; do echo 'fn main() {}' > $bin; done \
+ && cargo ${AUDITABLE:+auditable} build --release --locked -p bt-operator -p bt-consumers --bin bt-operator --bin bt-consumers
 COPY kafka kafka
 COPY operator operator
 COPY consumers consumers
 COPY producers/rust producers/rust
 RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
- && cargo ${AUDITABLE:+auditable} build --release --locked -p bt-operator -p bt-consumers && mv target/release/bt-operator target/release/bt-consumers /usr/local/bin/
+ && cargo ${AUDITABLE:+auditable} build --release --locked -p bt-operator -p bt-consumers --bin bt-operator --bin bt-consumers && mv target/release/bt-operator target/release/bt-consumers /usr/local/bin/
 
 FROM debian:bookworm-slim AS base
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends ca-certificates libssl3 zlib1g && rm -rf /var/lib/apt/lists/*

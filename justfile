@@ -75,6 +75,12 @@ produce *args:
 status:
     @dev/status.sh
 
+# Install `kubectl bt`: status, top, tail, dead-letters, doctor, send
+[group('look')]
+[no-exit-message]
+plugin:
+    @dev/plugin.sh
+
 # The topics: partitions, retention, state, and what is wrong
 [group('look')]
 [no-exit-message]

@@ -15,7 +15,7 @@ by_dockerfile() { docker_build ${BT_AUDITABLE:+--build-arg AUDITABLE=yes} --targ
 build_binaries() {
   have cargo || die "without an image registry the binaries are built here, and there is no 'cargo' on the PATH. Install Rust 1.89 or newer (https://rustup.rs) and run this again."
   if have apt-get; then apt_install gcc g++ make pkg-config libssl-dev zlib1g-dev; fi
-  cargo ${BT_AUDITABLE:+auditable} build --release --locked -p bt-operator -p bt-consumers
+  cargo ${BT_AUDITABLE:+auditable} build --release --locked -p bt-operator -p bt-consumers --bin bt-operator --bin bt-consumers
 }
 
 by_hand() { # operator|consumers

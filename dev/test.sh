@@ -55,6 +55,8 @@ later step "kind create cluster --config" fresh_cluster
 "$ROOT/dev/images.sh"
 "$ROOT/dev/example-images.sh"
 step "kind tests: build" cargo test -p e2e --features kind --locked --no-run
+# Built with the features of the checks, which have built all of it but the program itself.
+step "kind tests: kubectl-bt" cargo build --workspace --exclude e2e --locked --bin kubectl-bt --tests
 joined
 # What starts in the cluster leaves time to build the tests that come first.
 later step "tests on the broker: build" broker_builds
@@ -71,9 +73,9 @@ step "helm install bt-monitoring charts/" helm install bt-monitoring charts/ "${
 joined
 
 E2E_KAFKA=localhost:$(host_port 9092) E2E_PROMETHEUS=http://localhost:$(host_port 9090) E2E_SEARCH=http://localhost:$(host_port 9200)
-E2E_PYTHON=$("$ROOT/dev/python.sh")
+E2E_PYTHON=$("$ROOT/dev/python.sh") E2E_KUBECTL_BT=$CARGO_TARGET_DIR/debug/kubectl-bt
 # A failure shows its reasons; where in the code they were wrapped helps nobody.
-export E2E_KAFKA E2E_PROMETHEUS E2E_SEARCH E2E_PYTHON E2E_ELASTICSEARCH_IMAGE RUST_LIB_BACKTRACE=0
+export E2E_KAFKA E2E_PROMETHEUS E2E_SEARCH E2E_PYTHON E2E_KUBECTL_BT E2E_ELASTICSEARCH_IMAGE RUST_LIB_BACKTRACE=0
 step "Python SDK, on the broker" broker_tests
 step "Rust SDK, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" cargo test -p bt-events --features broker --test broker --locked
 step "Kafka administration, on the broker" env KAFKA_BOOTSTRAP="$E2E_KAFKA" cargo test -p bt-kafka -p bench --features broker --locked

@@ -1,10 +1,14 @@
 //! `bt-consumers`: runs one consumer from its configuration file.
 
+mod by_hand;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bt_consumers::config::Config;
-use bt_consumers::{Ports, ReplayOptions, check, replay, run};
+use bt_consumers::{
+    LettersOptions, Ports, ReplayOptions, SendOptions, TailOptions, check, replay, run,
+};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -43,6 +47,24 @@ enum Command {
     ///
     /// Ends with 0 when all is done, 1 when something was refused again or skipped, 2 when it could not be done.
     Replay(ReplayOptions),
+    /// Show what is in the dead-letter topic, as JSON (for `kubectl bt dead-letters`).
+    Letters(LettersOptions),
+    /// Show the events of a topic as they come, a line of JSON each (for `kubectl bt tail`). No group is joined, nothing is committed.
+    Tail {
+        /// The consumer's configuration file, for the connection; in its pods /etc/bt-consumers/config.yaml.
+        #[arg(long)]
+        config: PathBuf,
+        /// End when standard input ends: so whoever started it in a pod ends it by going away.
+        #[arg(long)]
+        attached: bool,
+        /// What to show.
+        #[command(flatten)]
+        options: TailOptions,
+    },
+    /// Send a test event and follow it into the sink, a line of JSON for each hop (for `kubectl bt send`).
+    ///
+    /// Ends with 0 when it has become visible, 1 when it has not in time, 2 when it could not be sent.
+    Send(SendOptions),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +83,13 @@ fn main() -> ExitCode {
             };
         }
         Command::Replay(options) => return send_again(&options),
+        Command::Letters(options) => return by_hand::letters(&options),
+        Command::Tail {
+            config,
+            attached,
+            options,
+        } => return by_hand::tail(&config, attached, &options),
+        Command::Send(options) => return by_hand::send(&options),
         Command::Run {
             config,
             http_port,
@@ -105,12 +134,7 @@ fn abort_on_panic() {
 
 /// Tells people on standard error how far it is, and gives the summary out.
 fn send_again(options: &ReplayOptions) -> ExitCode {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("error,librdkafka=off,rdkafka=off"));
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(filter)
-        .init();
+    by_hand::log_to_standard_error();
     let summary = Config::load(&options.config)
         .map_err(anyhow::Error::from)
         .and_then(|config| Ok(replay(&config, options, &mut std::io::stderr())?));

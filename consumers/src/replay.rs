@@ -23,14 +23,14 @@ use thiserror::Error;
 use crate::config::{Config, ConfigError};
 use crate::pipeline::header;
 use crate::sink::elasticsearch::StartError;
-use filter::Filter;
-use headers::LetterHeaders;
 use progress::Progress;
-use read::{Next, Reader};
 use resend::Resender;
 use topic_ids::TopicIds;
 
-pub use options::{Moment, Options};
+pub(crate) use filter::Filter;
+pub(crate) use headers::LetterHeaders;
+pub use options::{Moment, Options, Which};
+pub(crate) use read::{Next, Reader, offsets_of};
 pub use summary::Summary;
 
 /// The longest wait between two rounds of timed work.
@@ -103,7 +103,7 @@ pub fn replay(
             topic: config.dead_letter_topic.clone(),
         });
     };
-    let filter = Filter::new(options, &config.consumer)?;
+    let filter = Filter::new(&options.which, &config.consumer)?;
     let kafka = config.kafka.connection()?;
     let client_id = format!("{}-replay", config.consumer.replace('/', "."));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -113,7 +113,15 @@ pub fn replay(
         .map_err(ReplayError::Start)?;
     let admin = Admin::new(&kafka, &client_id)?;
     let handle = runtime.handle();
-    let reader = Reader::open(config, &kafka, &client_id, filter.since(), &admin, handle)?;
+    let reader = Reader::open(
+        config,
+        &kafka,
+        &client_id,
+        filter.since(),
+        None,
+        &admin,
+        handle,
+    )?;
     let resender = match options.dry_run {
         true => None,
         false => Some(Resender::new(

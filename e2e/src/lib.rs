@@ -3,7 +3,7 @@
 //!
 //! The cluster is made and the chart installed before these tests run; where things are is told by the environment:
 //! `KUBECONFIG`, `E2E_KAFKA`, `E2E_PROMETHEUS`, `E2E_SEARCH`, `E2E_PYTHON` (a Python that has `bt_events`),
-//! `E2E_ELASTICSEARCH_IMAGE` (Elasticsearch 7.10, as the cluster can have it).
+//! `E2E_KUBECTL_BT` (the plugin of kubectl), `E2E_ELASTICSEARCH_IMAGE` (Elasticsearch 7.10, as the cluster can have it).
 
 mod certificates;
 mod cluster;

@@ -1,9 +1,10 @@
 //! The operator: `KafkaTopic` and `TelemetryConsumer` resources become topics and consumer Deployments.
 //!
-//! [`api`] has the resources, [`run`] the operator itself. Two controllers, [`topics`](self) and [`consumers`](self), live in
+//! [`api`] has the resources, [`run`] the operator itself, [`plugin`] what users type: `kubectl bt`. Two controllers, [`topics`](self) and [`consumers`](self), live in
 //! modules of these names; each has a pure middle that is tested without a cluster.
 
 pub mod api;
+pub mod plugin;
 
 mod clusters;
 mod consumers;

@@ -29,7 +29,6 @@ use crate::context::Context;
 pub use deletion::FINALIZER;
 use queue::{Next, Queue};
 use registry::{Registry, Uid};
-#[cfg(test)]
 pub use report::Reason;
 
 /// How often unused clients are closed and topics are counted for the metrics.

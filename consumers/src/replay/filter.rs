@@ -1,9 +1,9 @@
 use super::headers::LetterHeaders;
-use super::{Moment, Options, ReplayError};
+use super::{Moment, ReplayError, Which};
 
-/// Which letters are to be sent again.
+/// Whether a letter is one of those that were asked for.
 #[derive(Debug)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     /// None: all.
     consumer: Option<String>,
     /// Empty: all.
@@ -16,19 +16,19 @@ pub(super) struct Filter {
 
 impl Filter {
     /// `own` is the consumer of the configuration.
-    pub fn new(options: &Options, own: &str) -> Result<Self, ReplayError> {
-        let (since, until) = (options.since, options.until);
+    pub fn new(which: &Which, own: &str) -> Result<Self, ReplayError> {
+        let (since, until) = (which.since, which.until);
         if since
             .zip(until)
             .is_some_and(|(since, until)| since >= until)
         {
             return Err(ReplayError::NoTime);
         }
-        let consumer = options.consumer.as_deref().unwrap_or(own);
+        let consumer = which.consumer.as_deref().unwrap_or(own);
         Ok(Self {
-            consumer: (!options.all_consumers).then(|| consumer.to_owned()),
-            reasons: options.reasons.clone(),
-            topics: options.topics.clone(),
+            consumer: (!which.all_consumers).then(|| consumer.to_owned()),
+            reasons: which.reasons.clone(),
+            topics: which.topics.clone(),
             since,
             until,
         })
@@ -65,6 +65,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::replay::Options;
 
     #[derive(Parser)]
     struct Cli {
@@ -75,7 +76,7 @@ mod tests {
     fn filter(arguments: &[&str]) -> Result<Filter, ReplayError> {
         let all = ["replay", "--config", "c"].iter().chain(arguments);
         let cli = Cli::try_parse_from(all).expect("arguments that can be read");
-        Filter::new(&cli.options, "shop/logs")
+        Filter::new(&cli.options.which, "shop/logs")
     }
 
     fn letter(

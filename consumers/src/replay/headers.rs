@@ -9,7 +9,7 @@ use crate::pipeline::header::{
 
 /// What a letter says of itself; what is absent, or no text, is `None`.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct LetterHeaders<'m> {
+pub(crate) struct LetterHeaders<'m> {
     pub consumer: Option<&'m str>,
     pub reason: Option<&'m str>,
     pub topic: Option<&'m str>,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::config::HumanDuration;
 
-/// Which letters are to be sent again.
+/// What is to be sent again.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// The consumer's configuration file; in its pods /etc/bt-consumers/config.yaml.
@@ -15,6 +15,20 @@ pub struct Options {
     /// Where to read what is to be sent again: the dead-letter topic of the configuration.
     #[arg(long, value_enum, default_value_t = ReadFrom::DeadLetters)]
     pub from: ReadFrom,
+    /// Which letters.
+    #[command(flatten)]
+    pub which: Which,
+    /// Only count the letters, by topic and reason; nothing is sent.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// At most so many letters.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+}
+
+/// Picks dead letters.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Which {
     /// Only letters with this reason (header bt-reason); may be given several times.
     #[arg(long = "reason", value_name = "REASON")]
     pub reasons: Vec<String>,
@@ -30,15 +44,9 @@ pub struct Options {
     /// Only letters of this consumer, as namespace/name; default: the configuration's own.
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub consumer: Option<String>,
-    /// The letters of all consumers that share the topic. They all go to this consumer's sink.
+    /// The letters of all consumers that share the topic. A replay sends them all to this consumer's sink.
     #[arg(long, conflicts_with = "consumer")]
     pub all_consumers: bool,
-    /// Only count the letters, by topic and reason; nothing is sent.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// At most so many letters.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub limit: Option<u64>,
 }
 
 /// Where to read what is to be sent again.

@@ -19,7 +19,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// Reads the dead-letter topic from its beginning, or a point in time, to what is its end when it is opened. Of what is
 /// written in transactions only that which was committed by then counts.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     consumer: BaseConsumer,
     topic: String,
     /// Where partitions end that are not read to their end yet.
@@ -30,7 +30,7 @@ pub(super) struct Reader {
 }
 
 /// What reading gives.
-pub(super) enum Next<'r> {
+pub(crate) enum Next<'r> {
     Letter(BorrowedMessage<'r>),
     /// Not yet.
     Nothing,
@@ -38,11 +38,13 @@ pub(super) enum Next<'r> {
 }
 
 impl Reader {
+    /// `only` is the partition and the offset of the one letter that is wanted.
     pub fn open(
         config: &Config,
         kafka: &Connection,
         client_id: &str,
         since: Option<Moment>,
+        only: Option<(i32, i64)>,
         admin: &Admin,
         runtime: &Handle,
     ) -> Result<Self, ReplayError> {
@@ -74,10 +76,15 @@ impl Reader {
                 of(&ends, &topic, partition)?,
             );
             let begin = match since.get(&partition) {
+                _ if only.is_some_and(|(other, _)| other != partition) => end,
                 Some(Some(offset)) => begin.max(*offset),
                 // None is so young.
                 Some(None) => end,
                 None => begin,
+            };
+            let (begin, end) = match only {
+                Some((_, offset)) => (begin.max(offset), end.min(offset.saturating_add(1))),
+                None => (begin, end),
             };
             if begin < end {
                 list.add_partition_offset(&topic, partition, Offset::Offset(begin))?;
@@ -154,12 +161,12 @@ fn close(consumer: &BaseConsumer, topic: &str, open: &mut HashMap<i32, i64>, par
 }
 
 /// The first offset of each partition that is as young as this; `None` where there is none.
-fn offsets_of(
+pub(crate) fn offsets_of(
     consumer: &BaseConsumer,
     topic: &str,
     partitions: i32,
     since: Moment,
-) -> Result<BTreeMap<i32, Option<i64>>, ReplayError> {
+) -> Result<BTreeMap<i32, Option<i64>>, KafkaError> {
     let mut asked = TopicPartitionList::new();
     for partition in 0..partitions {
         asked.add_partition_offset(topic, partition, Offset::Offset(since.0.max(0)))?;

@@ -13,6 +13,7 @@ mod document;
 mod doubt;
 mod engine;
 mod failure;
+mod find;
 #[cfg(test)]
 #[allow(dead_code, reason = "no test needs all of it")]
 #[path = "../../../producers/rust/tests/fuzz/generate.rs"]
@@ -40,6 +41,7 @@ use crate::sink_state::SinkState;
 use crate::stats::Stats;
 use batch::{Batch, Gathering};
 use deliver::Deliverer;
+pub(crate) use find::Finder;
 pub(crate) use target::Target;
 
 /// Why there can be no sink.

@@ -18,6 +18,7 @@ mod dashboards;
 mod faults;
 mod flow;
 mod install;
+mod kubectl_bt;
 mod leader;
 mod logs_exact;
 mod metrics_exact;

@@ -12,7 +12,7 @@ use crate::api::{Drift, KafkaTopic, KafkaTopicStatus};
 use crate::clusters::{Cluster, Unconnected};
 
 /// Why `Ready` is what it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 pub enum Reason {
     Synced,
     Created,
