@@ -31,6 +31,8 @@ const MAX_RAW: usize = 4096;
 
 /// Which events are shown.
 #[derive(Debug, Clone, Args)]
+// Whoever takes these in has such a name, too.
+#[group(skip)]
 pub struct Options {
     /// The topic.
     pub topic: String,

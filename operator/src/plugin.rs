@@ -29,6 +29,7 @@ use text::Style;
     name = "kubectl-bt",
     bin_name = "kubectl bt",
     version,
+    max_term_width = 100,
     about = "Topics and consumers of bt-monitoring: how they are, what is wrong, what to do; and events on their way",
     after_help = "Examples:
   kubectl bt status -A                                  one screen: topics, consumers, what is wrong
@@ -144,7 +145,7 @@ pub fn main(cli: Cli) -> ExitCode {
     match outcome {
         Ok(well) => ExitCode::from(u8::from(!well)),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", text::words(&error));
             ExitCode::from(2)
         }
     }

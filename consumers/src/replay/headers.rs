@@ -22,7 +22,7 @@ pub(crate) struct LetterHeaders<'m> {
 
 /// Where the event of a letter comes from.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Source<'m> {
+pub(crate) struct Source<'m> {
     pub topic: &'m str,
     /// Not in letters of older versions.
     pub topic_id: Option<&'m str>,

@@ -35,7 +35,7 @@ impl Cluster {
             None => Kubeconfig::read(),
         };
         let kubeconfig =
-            kubeconfig.context("no kubeconfig: name one by --kubeconfig or KUBECONFIG")?;
+            kubeconfig.context("no kubeconfig; name one by --kubeconfig or KUBECONFIG")?;
         let context = at.context.clone().or(kubeconfig.current_context.clone());
         let options = KubeConfigOptions {
             context: at.context.clone(),

@@ -11,7 +11,7 @@ use super::At;
 use super::cluster::Cluster;
 use super::exec::Runner;
 use super::prometheus::Prometheus;
-use super::text::{Style, Tone, clean, cut, fold, number};
+use super::text::{Style, Tone, clean, cut, fold, number, words};
 
 /// Between two looks into Prometheus.
 const LOOK: Duration = Duration::from_millis(500);
@@ -142,7 +142,7 @@ impl Journey {
         let prometheus = match Prometheus::find(at, cluster).await {
             Ok(prometheus) => prometheus,
             Err(error) => {
-                eprintln!("not looked for in Prometheus: {error:#}");
+                eprintln!("not looked for in Prometheus: {}", words(&error));
                 return Ok(true);
             }
         };
@@ -158,7 +158,7 @@ impl Journey {
                     return Ok(true);
                 }
                 Ok(None) => {}
-                Err(error) => seen = format!("{error:#}"),
+                Err(error) => seen = words(&error),
             }
             tokio::time::sleep(LOOK).await;
         }

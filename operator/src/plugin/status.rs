@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::advice::Level;
 use super::cluster::Cluster;
 use super::prometheus::{Histories, Prometheus};
+use super::text::words;
 use super::{At, spark};
 use crate::api::{Condition, KafkaTopic, TelemetryConsumer};
 pub use problems::Problem;
@@ -102,7 +103,7 @@ pub async fn history(at: &At, cluster: &Cluster) -> Result<Histories, String> {
             .lags(end - SPAN, end, SPAN / COLUMNS as f64)
             .await
     };
-    asked.await.map_err(|error| format!("{error:#}"))
+    asked.await.map_err(|error| words(&error))
 }
 
 impl Snapshot {

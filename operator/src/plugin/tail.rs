@@ -267,7 +267,7 @@ fn pairs(pairs: &Pairs<'_>, style: Style) -> String {
     pairs
         .iter()
         .map(|(name, value)| {
-            let text = value.get().trim_matches('"');
+            let text = value.trim_matches('"');
             format!(
                 "  {}{}",
                 style.paint(Tone::Dim, &format!("{}=", clean(&name))),
@@ -299,7 +299,7 @@ mod tests {
         for (fields, expected) in [
             (
                 json!({"level": "error", "message": "payment\nrefused", "logger": "db", "error": {"type": "E", "message": "m"}, "fields": {"order": "4711", "n": 2}}),
-                "ERROR db: payment refused [E: m]  order=4711  n=2",
+                "ERROR db: payment refused [E: m]  n=2  order=4711",
             ),
             (
                 json!({"name": "orders_total", "kind": "counter", "value": 1, "labels": {"country": "de"}}),

@@ -93,7 +93,8 @@ pub fn table(
     let gaps = 2 * head.len().saturating_sub(1);
     let all: usize = indent + widths.iter().sum::<usize>() + gaps;
     if let Some(width) = widths.get_mut(flexible) {
-        *width = width.saturating_sub(all.saturating_sub(WIDTH)).max(8);
+        let least = (*width).min(8);
+        *width = width.saturating_sub(all.saturating_sub(WIDTH)).max(least);
     }
     let line = |cells: &[Cell]| {
         let mut out = " ".repeat(indent);
@@ -186,6 +187,19 @@ pub fn clean(text: &str) -> String {
     text.chars().map(visible).collect()
 }
 
+/// An error with its causes, each where it says more than those before.
+pub fn words(error: &anyhow::Error) -> String {
+    let mut all = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if all.is_empty() {
+            all = cause;
+        } else if !all.contains(&cause) {
+            all = format!("{all}: {cause}");
+        }
+    }
+    all
+}
+
 /// A number with thousands apart: 12 345.
 pub fn number(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
@@ -235,7 +249,7 @@ mod tests {
         let shown = table(Style::new(false), 2, &["NAME", "LAG", "WHY"], &rows, 2);
         let lines: Vec<_> = shown.lines().collect();
         assert_eq!(lines[0], "  NAME       LAG  WHY");
-        assert!(lines[1].starts_with("  logs           7  xxx") && lines[1].ends_with('…'));
+        assert!(lines[1].starts_with("  logs         7  xxx") && lines[1].ends_with('…'));
         assert_eq!(lines[1].chars().count(), WIDTH);
         assert_eq!(lines[2], "  metrics  1 234  short");
         let painted = table(

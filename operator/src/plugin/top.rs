@@ -15,7 +15,7 @@ use super::At;
 use super::cluster::Cluster;
 use super::prometheus::Histories;
 use super::status::{ConsumerRow, Snapshot, history, screen};
-use super::text::{Style, Tone, number, table};
+use super::text::{Style, Tone, number, table, words};
 use crate::api::TelemetryConsumer;
 
 /// Between two looks.
@@ -66,7 +66,7 @@ pub async fn run(at: &At, options: &Options) -> Result<bool> {
                 screen.draw(&render(&rows, cluster.namespace.is_none(), at.style()))?
             }
             // It may be over soon; what is on the screen says so.
-            (Some(screen), Err(error)) => screen.draw(&format!("{error:#}"))?,
+            (Some(screen), Err(error)) => screen.draw(&words(&error))?,
             (None, Ok(rows)) if at.is_json() => println!("{}", serde_json::to_string(&rows)?),
             (None, Ok(rows)) => {
                 print!("{}", render(&rows, cluster.namespace.is_none(), at.style()))

@@ -18,6 +18,7 @@ use crate::api::{KafkaTopic, TelemetryConsumer};
 use crate::plugin::At;
 use crate::plugin::cluster::{Cluster, answer, is_ready};
 use crate::plugin::prometheus::{Prometheus, Target};
+use crate::plugin::text::words;
 
 /// Pods that are asked at a time.
 const CONCURRENCY: usize = 8;
@@ -53,7 +54,7 @@ pub struct Facts {
 }
 
 fn fact<T>(asked: Result<T>) -> Fact<T> {
-    asked.map_err(|error| format!("{error:#}"))
+    asked.map_err(|error| words(&error))
 }
 
 impl Facts {

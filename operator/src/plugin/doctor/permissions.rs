@@ -7,7 +7,9 @@ use k8s_openapi::api::authorization::v1::{
 use kube::Api;
 use kube::api::PostParams;
 
+use super::facts::Fact;
 use crate::plugin::cluster::{Cluster, answer};
+use crate::plugin::text::words;
 
 /// `group/resource/subresource` with the verb.
 pub struct Right {
@@ -128,60 +130,68 @@ impl Right {
 }
 
 /// The rights that the user does not have, by their words.
-pub async fn missing_of_user(cluster: &Cluster) -> Result<Vec<String>, String> {
+pub async fn missing_of_user(cluster: &Cluster) -> Fact<Vec<String>> {
     let api = Api::<SelfSubjectAccessReview>::all(cluster.client.clone());
-    let asked = USER.iter().map(async |right| {
+    let namespace = cluster.namespace.as_deref();
+    missing(&USER, namespace, async |attributes| {
         let review = SelfSubjectAccessReview {
             spec: SelfSubjectAccessReviewSpec {
-                resource_attributes: Some(right.attributes(cluster.namespace.as_deref())),
+                resource_attributes: Some(attributes),
                 ..SelfSubjectAccessReviewSpec::default()
             },
             ..SelfSubjectAccessReview::default()
         };
         let params = PostParams::default();
-        let reviewed = answer("ask for your rights", api.create(&params, &review)).await;
-        let reviewed = reviewed.map_err(|error| format!("{error:#}"))?;
-        let allowed = reviewed.status.is_some_and(|status| status.allowed);
-        Ok((!allowed).then(|| format!("{} ({})", right.words(), right.without)))
-    });
-    let answers: Result<Vec<_>, String> =
-        futures::future::join_all(asked).await.into_iter().collect();
-    Ok(answers?.into_iter().flatten().collect())
+        let reviewed = answer("ask for your rights", api.create(&params, &review)).await?;
+        Ok(reviewed.status.is_some_and(|status| status.allowed))
+    })
+    .await
 }
 
-/// The rights that the operator's service account (`namespace`, `name`) does not have.
+/// The rights that the operator's service account does not have.
 pub async fn missing_of_operator(
     cluster: &Cluster,
     namespace: &str,
-    name: &str,
-) -> Result<Vec<String>, String> {
+    account: &str,
+) -> Fact<Vec<String>> {
     let api = Api::<SubjectAccessReview>::all(cluster.client.clone());
-    let asked = OPERATOR.iter().map(async |right| {
+    // As the API server does it for such an account.
+    let groups = vec![
+        "system:serviceaccounts".to_owned(),
+        format!("system:serviceaccounts:{namespace}"),
+        "system:authenticated".to_owned(),
+    ];
+    missing(&OPERATOR, None, async |attributes| {
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {
-                user: Some(format!("system:serviceaccount:{namespace}:{name}")),
-                // As the API server does it for such an account.
-                groups: Some(vec![
-                    "system:serviceaccounts".to_owned(),
-                    format!("system:serviceaccounts:{namespace}"),
-                    "system:authenticated".to_owned(),
-                ]),
-                resource_attributes: Some(right.attributes(None)),
+                user: Some(format!("system:serviceaccount:{namespace}:{account}")),
+                groups: Some(groups.clone()),
+                resource_attributes: Some(attributes),
                 ..SubjectAccessReviewSpec::default()
             },
             ..SubjectAccessReview::default()
         };
         let params = PostParams::default();
-        let reviewed = answer(
-            "ask for the operator's rights",
-            api.create(&params, &review),
-        )
-        .await;
-        let reviewed = reviewed.map_err(|error| format!("{error:#}"))?;
-        let allowed = reviewed.status.is_some_and(|status| status.allowed);
-        Ok((!allowed).then(|| format!("{} ({})", right.words(), right.without)))
-    });
-    let answers: Result<Vec<_>, String> =
-        futures::future::join_all(asked).await.into_iter().collect();
-    Ok(answers?.into_iter().flatten().collect())
+        let asked = api.create(&params, &review);
+        let reviewed = answer("ask for the operator's rights", asked).await?;
+        Ok(reviewed.status.is_some_and(|status| status.allowed))
+    })
+    .await
+}
+
+/// Asks for all of them at a time.
+async fn missing(
+    rights: &[Right],
+    namespace: Option<&str>,
+    is_allowed: impl AsyncFn(ResourceAttributes) -> anyhow::Result<bool>,
+) -> Fact<Vec<String>> {
+    let asked = rights
+        .iter()
+        .map(|right| is_allowed(right.attributes(namespace)));
+    let answers = futures::future::try_join_all(asked).await;
+    let answers = answers.map_err(|error| words(&error))?;
+    let refused = rights.iter().zip(answers).filter(|(_, allowed)| !allowed);
+    Ok(refused
+        .map(|(right, _)| format!("{} ({})", right.words(), right.without))
+        .collect())
 }
