@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bt_kafka::{Admin, Connection};
 use clap::{Args, ValueEnum};
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -211,6 +211,7 @@ async fn follow(
         Sink::Search(_) => None,
     };
     let kafka = config.kafka.connection()?;
+    let producer = connected(&kafka, &topic)?;
     let event = TestEvent::new(kind, &options.message);
     let mut journey = Journey {
         began: Instant::now(),
@@ -224,7 +225,7 @@ async fn follow(
         event: serde_json::from_str(&event.json).unwrap_or_default(),
         query: is_prometheus.then(|| event.query()),
     })?;
-    let (partition, offset) = produce(&kafka, &topic, partition, &event).await?;
+    let (partition, offset) = produce(&producer, &topic, partition, &event).await?;
     let ms = journey.ms();
     (journey.tell)(&Hop::Acknowledged {
         ms,
@@ -272,19 +273,25 @@ fn topic(config: &Config, options: &Options, kind: SendKind) -> Result<String, S
     Ok(named.cloned().unwrap_or_default())
 }
 
+/// A producer that has found the topic's brokers: that is no part of the event's time.
+fn connected(kafka: &Connection, topic: &str) -> Result<FutureProducer, SendError> {
+    let timeout = SEND.as_millis().to_string();
+    let producer: FutureProducer = kafka
+        .client_config("bt-send")
+        .set("compression.type", "snappy")
+        .set("message.timeout.ms", timeout)
+        .set("queue.buffering.max.kbytes", "1024")
+        .create()?;
+    tokio::task::block_in_place(|| producer.client().fetch_metadata(Some(topic), SEND))?;
+    Ok(producer)
+}
+
 async fn produce(
-    kafka: &Connection,
+    producer: &FutureProducer,
     topic: &str,
     partition: Option<i32>,
     event: &TestEvent,
 ) -> Result<(i32, i64), SendError> {
-    let mut settings = kafka.writer_config("bt-send");
-    let timeout = SEND.as_millis().to_string();
-    settings
-        .set("compression.type", "snappy")
-        .set("message.timeout.ms", timeout)
-        .set("queue.buffering.max.kbytes", "1024");
-    let producer: FutureProducer = settings.create()?;
     let mut record = FutureRecord::to(topic).key(&event.key).payload(&event.json);
     record.partition = partition;
     let sent = producer.send(record, SEND).await;
