@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::AttachParams;
 use kube::{Api, ResourceExt};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 use super::cluster::{Cluster, answer, choose};
 use crate::api::TelemetryConsumer;
@@ -15,7 +15,9 @@ pub const CONTAINER: &str = "consumer";
 /// Where the consumer's configuration is in its pods.
 const CONFIG: &str = "/etc/bt-consumers/config.yaml";
 /// So much of what a command says on standard error is kept, in bytes.
-const MAX_WORDS: u64 = 64 * 1024;
+const MAX_WORDS: usize = 64 * 1024;
+/// So much standard output may wait to be dealt with, in bytes.
+const OUTPUT: usize = 64 * 1024;
 
 /// A pod to run commands in.
 pub struct Runner {
@@ -102,7 +104,8 @@ impl Runner {
             .container(CONTAINER)
             .stdin(true)
             .stdout(true)
-            .stderr(true);
+            .stderr(true)
+            .max_stdout_buf_size(OUTPUT);
         let started = self.api.exec(&self.pod, words, &params);
         let mut process = answer(&format!("exec in pod {}", self.pod), started).await?;
         let stdin = process.stdin();
@@ -110,7 +113,7 @@ impl Runner {
         let out = process.stdout().context("no standard output")?;
         let err = process.stderr().context("no standard error")?;
         let told = {
-            let (mut out, mut err) = (lines(out), lines(err.take(MAX_WORDS)));
+            let (mut out, mut err) = (lines(out), lines(err));
             let (mut words, mut open) = (String::new(), (true, true));
             let mut stopped = false;
             while open != (false, false) && !stopped {
@@ -122,8 +125,10 @@ impl Runner {
                     read = err.next_line(), if open.1 => match read.ok().flatten() {
                         Some(text) => {
                             said(&text);
-                            words.push_str(&text);
-                            words.push('\n');
+                            if words.len() < MAX_WORDS {
+                                words.push_str(&text);
+                                words.push('\n');
+                            }
                         }
                         None => open.1 = false,
                     },
