@@ -61,11 +61,8 @@ fn series_on(page: &str, token: &str) -> Option<String> {
     let line = page
         .lines()
         .find(|line| !line.starts_with('#') && line.contains(token))?;
-    Some(
-        line.rsplit_once(' ')
-            .map_or(line, |(series, _)| series)
-            .to_owned(),
-    )
+    let name = line.split('{').next().unwrap_or(line);
+    Some(format!("{name} on the pod's /metrics"))
 }
 
 #[cfg(test)]
@@ -83,7 +80,7 @@ mod tests {
         let page = "# HELP x test-1\nx{instance=\"test-1\",source=\"a/0\"} 17\n";
         assert_eq!(
             series_on(page, "test-1").as_deref(),
-            Some("x{instance=\"test-1\",source=\"a/0\"}")
+            Some("x on the pod's /metrics")
         );
         assert_eq!(series_on(page, "test-2"), None);
     }

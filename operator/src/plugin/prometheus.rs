@@ -149,6 +149,8 @@ pub struct Target {
     pub job: String,
     pub url: String,
     pub up: bool,
+    /// It was not scraped yet.
+    pub new: bool,
     pub error: String,
 }
 
@@ -182,6 +184,7 @@ fn targets(data: &Value) -> Vec<Target> {
             },
             url: text(&target["scrapeUrl"]),
             up: target["health"] == "up",
+            new: target["health"] == "unknown",
             error: text(&target["lastError"]),
         })
         .collect()

@@ -61,6 +61,7 @@ fn target(job: &str, up: bool) -> Target {
         job: job.into(),
         url: "http://10.0.0.1:9090/metrics".into(),
         up,
+        new: false,
         error: "refused".into(),
     }
 }

@@ -76,8 +76,8 @@ fn of_targets(targets: &[Target], shown: usize) -> Check {
             jobs,
         );
     }
-    if let Some(down) = ours.iter().find(|target| !target.up) {
-        let count = ours.iter().filter(|target| !target.up).count();
+    if let Some(down) = ours.iter().find(|target| !target.up && !target.new) {
+        let count = ours.iter().filter(|t| !t.up && !t.new).count();
         let found = format!(
             "{count} of {} targets are down: {} {}: {}",
             ours.len(),
@@ -90,6 +90,11 @@ fn of_targets(targets: &[Target], shown: usize) -> Check {
             found,
             "check that the pod runs, and network policies between Prometheus and it",
         );
+    }
+    let new = ours.iter().filter(|target| target.new).count();
+    if new > 0 {
+        let found = format!("{new} of {} targets were not scraped yet", ours.len());
+        return Check::warn(area, found, "look again in a scrape interval");
     }
     let pages = ours
         .iter()
