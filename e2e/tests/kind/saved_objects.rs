@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use e2e::{E2e, eventually, scenario, seconds};
+use e2e::{E2e, beside_others, eventually, seconds};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -143,7 +143,7 @@ async fn send(e2e: &E2e, run: &str) -> Result<()> {
 
 #[tokio::test]
 async fn what_saved_objects_refer_to_and_ask_for_is_there() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let objects = objects()?;
         check_references(&objects)?;
         let run = format!("saved-{}", e2e.run);

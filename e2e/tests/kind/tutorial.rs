@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use e2e::{E2e, eventually, scenario, seconds};
+use e2e::{E2e, beside_others, eventually, seconds};
 use tokio::process::Command;
 
 const PAGE: &str = "docs/tutorial.md";
@@ -27,7 +27,7 @@ const BLOCK_TIMEOUT: Duration = Duration::from_secs(180);
 
 #[tokio::test]
 async fn the_tutorial_does_what_it_says() -> Result<()> {
-    scenario(async |e2e| {
+    beside_others(async |e2e| {
         let root = repository()?;
         let text = std::fs::read_to_string(root.join(PAGE)).context(PAGE)?;
         let replacements = replacements(e2e)?;
