@@ -202,7 +202,7 @@ async fn follow(
     }
     let topic = topic(config, options, kind)?;
     let sink = match &config.sink.elasticsearch {
-        Some(sink) => Sink::Search(Finder::new(sink)?),
+        Some(sink) => Sink::Search(Box::new(Finder::new(sink)?)),
         None => Sink::Pages(local::Pages::new(options.http_port, options.metrics_port)?),
     };
     let partition = match &sink {

@@ -156,7 +156,11 @@ pub fn tail(
     let matching = Matching::new(options);
     let (consumer, mut ends) = open(kafka, group, options)?;
     let (mut shown, mut heard, began) = (0, false, Instant::now());
-    while !stop.load(Ordering::Relaxed) && !(options.once && ends.is_empty()) {
+    loop {
+        let at_the_end = options.once && ends.is_empty();
+        if at_the_end || stop.load(Ordering::Relaxed) {
+            break;
+        }
         let message = match consumer.poll(TICK) {
             Some(Ok(message)) => message,
             Some(Err(KafkaError::PartitionEOF(partition))) => {

@@ -14,7 +14,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Where the event can be seen at the end.
 pub(super) enum Sink {
-    Search(Finder),
+    Search(Box<Finder>),
     Pages(local::Pages),
 }
 
