@@ -221,7 +221,8 @@ def test_forks_while_other_threads_send():
     os._exit(0)
     """
     )
-    assert output.split() == ["0"] * 8
+    # The queue fills up meanwhile, which is told on standard error.
+    assert [line for line in output.splitlines() if not line.startswith("dropped ")] == ["0"] * 8
 
 
 @needs_fork
