@@ -1,7 +1,7 @@
 //! TelemetryConsumer: the number of pods follows the lag, and no record is lost or doubled by it.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{E2e, beside_others, condition, eventually, logs_into, seconds};
+use e2e::{E2e, condition, eventually, logs_into, scenario, seconds};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -12,7 +12,7 @@ const BURST: u64 = 24_000;
 
 #[tokio::test]
 async fn pods_come_with_lag_and_go_without_and_stay_when_kafka_does_not_answer() -> Result<()> {
-    beside_others(async |e2e| {
+    scenario(async |e2e| {
         // Each is mostly waiting.
         tokio::try_join!(
             burst(e2e),

@@ -1,7 +1,7 @@
 //! TelemetryConsumer on a search engine that asks for TLS and a login: new credentials reach the pods that run.
 
 use anyhow::{Result, ensure};
-use e2e::{Authority, E2e, SearchProxy, beside_others, eventually, seconds};
+use e2e::{Authority, E2e, SearchProxy, eventually, scenario, seconds};
 use serde_json::{Value, json};
 
 use crate::consumer_custom::IMAGE;
@@ -23,7 +23,7 @@ struct Place<'a> {
 
 #[tokio::test]
 async fn logs_flow_over_tls_and_a_login_and_new_credentials_need_no_other_pods() -> Result<()> {
-    beside_others(async |e2e| {
+    scenario(async |e2e| {
         let namespace = e2e.namespace("search").await?;
         let (first, second) = (Authority::new("first")?, Authority::new("second")?);
         let authorities = [("first", &first), ("second", &second)];
