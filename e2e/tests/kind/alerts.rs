@@ -187,7 +187,7 @@ async fn trouble(e2e: &E2e, namespace: &str, prometheus: &OwnPrometheus<'_>) -> 
         ensure!(is.is_none(), "there was no reason yet: {is:?}");
     }
 
-    // One event an hour old; a service that drops events; more series than there is room for; one that is no event at all.
+    // Events two hours old, beyond the largest bucket of ages; a service that drops events; more series than there is room for; one that is no event at all.
     send(e2e, "metrics", [health("down")]).await?;
     send(
         e2e,
@@ -195,15 +195,10 @@ async fn trouble(e2e: &E2e, namespace: &str, prometheus: &OwnPrometheus<'_>) -> 
         [counter("bt_sdk_events_dropped_total", now())],
     )
     .await?;
-    let an_hour_ago = json!(now().as_u64().unwrap_or_default() - 3_600_000);
-    let old = (0..20).map(|at| counter(&format!("e2e_{at}_total"), an_hour_ago.clone()));
+    let hours_ago = json!(now().as_u64().unwrap_or_default() - 7_200_000);
+    let old = (0..20).map(|at| counter(&format!("e2e_{at}_total"), hours_ago.clone()));
     send(e2e, "metrics", old).await?;
-    send(
-        e2e,
-        "metrics",
-        [counter("e2e_0_total", an_hour_ago.clone())],
-    )
-    .await?;
+    send(e2e, "metrics", [counter("e2e_0_total", hours_ago.clone())]).await?;
     let metrics = format!("e2e.metrics.{run}");
     e2e.kafka
         .produce(&metrics, "service/1", Some(b"no event"))
