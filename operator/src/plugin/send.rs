@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// What to send.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:
-  kubectl bt send                              a metric or a log, by the first consumer's sink
+  kubectl bt send                              a metric, or what the first consumer's sink takes
   kubectl bt send log --consumer logs --message 'hello'
   kubectl bt send health --consumer metrics
   kubectl bt send business --consumer events --topic order.events -o json
@@ -44,13 +44,26 @@ pub struct Options {
     timeout: HumanDuration,
 }
 
+impl Options {
+    /// A consumer that reads this topic is the first choice: a metric has no place among business events.
+    fn preferred_topic(&self) -> &str {
+        match (&self.topic, self.kind) {
+            (Some(topic), _) => topic,
+            (None, None | Some(SendKind::Metric)) => "metrics.events",
+            (None, Some(SendKind::Log)) => "logs.events",
+            (None, Some(SendKind::Health)) => "health.events",
+            (None, Some(SendKind::Business)) => "order.events",
+        }
+    }
+}
+
 /// Sends, follows and shows each hop.
 pub async fn run(at: &At, options: &Options) -> Result<bool> {
     let cluster = Cluster::connect(at).await?;
     let runners = Runner::find_all(
         &cluster,
         options.consumer.as_deref(),
-        options.topic.as_deref(),
+        Some(options.preferred_topic()),
     )
     .await?;
     let arguments = arguments(options);
