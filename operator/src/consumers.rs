@@ -43,6 +43,7 @@ use memory::{Memories, Memory};
 pub use owned::{TopicEvents, relay};
 use scaling::Scalers;
 use sink_health::SinkHealth;
+pub use sink_health::is_ready;
 use source_topics::SourceTopics;
 
 /// Reconciles that run at a time. They wait for the API server for most of their time.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bt_consumers::{Described, OwnMetrics};
-use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
 };
@@ -37,9 +36,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let registry = OwnMetrics::default();
         Self {
-            reconciles: register(
-                &registry,
-                IntCounterVec::new(
+            reconciles: registry.register(IntCounterVec::new(
                     Opts::new(
                         "bt_operator_reconciles_total",
                         "Reconciles by kind and outcome",
@@ -47,9 +44,7 @@ impl Default for Metrics {
                     &["kind", "outcome"],
                 ),
             ),
-            durations: register(
-                &registry,
-                HistogramVec::new(
+            durations: registry.register(HistogramVec::new(
                     HistogramOpts::new(
                         "bt_operator_reconcile_duration_seconds",
                         "Duration of reconciles by kind; of a batch of topics for each topic in it",
@@ -57,20 +52,14 @@ impl Default for Metrics {
                     &["kind"],
                 ),
             ),
-            leader: register(
-                &registry,
-                IntGauge::new("bt_operator_leader", "1 while this replica holds the Lease"),
+            leader: registry.register(IntGauge::new("bt_operator_leader", "1 while this replica holds the Lease"),
             ),
-            queue: register(
-                &registry,
-                IntGauge::new(
+            queue: registry.register(IntGauge::new(
                     "bt_operator_topic_queue_depth",
                     "KafkaTopics that wait for their turn",
                 ),
             ),
-            batches: register(
-                &registry,
-                Histogram::with_opts(
+            batches: registry.register(Histogram::with_opts(
                     HistogramOpts::new(
                         "bt_operator_topic_batch_size",
                         "KafkaTopics reconciled together",
@@ -78,9 +67,7 @@ impl Default for Metrics {
                     .buckets(vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]),
                 ),
             ),
-            calls: register(
-                &registry,
-                HistogramVec::new(
+            calls: registry.register(HistogramVec::new(
                     HistogramOpts::new(
                         "bt_operator_kafka_admin_call_duration_seconds",
                         "Duration of Kafka Admin API calls by call and outcome",
@@ -88,16 +75,12 @@ impl Default for Metrics {
                     &["call", "outcome"],
                 ),
             ),
-            clients: register(
-                &registry,
-                IntGauge::new(
+            clients: registry.register(IntGauge::new(
                     "bt_operator_kafka_clients",
                     "Open Kafka clients: one a distinct connection",
                 ),
             ),
-            topics: register(
-                &registry,
-                IntGaugeVec::new(
+            topics: registry.register(IntGaugeVec::new(
                     Opts::new(
                         "bt_operator_topics",
                         "KafkaTopics by their condition Ready and its reason",
@@ -105,16 +88,12 @@ impl Default for Metrics {
                     &["ready", "reason"],
                 ),
             ),
-            lag_rounds: register(
-                &registry,
-                Histogram::with_opts(HistogramOpts::new(
+            lag_rounds: registry.register(Histogram::with_opts(HistogramOpts::new(
                     "bt_operator_lag_round_duration_seconds",
                     "Duration of reading the lag of all consumers of one Kafka cluster",
                 )),
             ),
-            lag_unknown: register(
-                &registry,
-                IntCounterVec::new(
+            lag_unknown: registry.register(IntCounterVec::new(
                     Opts::new(
                         "bt_operator_lag_failures_total",
                         "Readings of lag that failed: of a whole Kafka cluster, or of one consumer's group",
@@ -127,13 +106,6 @@ impl Default for Metrics {
             registry,
         }
     }
-}
-
-fn register<C: Collector + Clone + 'static>(
-    registry: &OwnMetrics,
-    made: prometheus::Result<C>,
-) -> C {
-    registry.register(made)
 }
 
 impl Metrics {

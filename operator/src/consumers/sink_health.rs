@@ -22,6 +22,7 @@ use super::status::Verdict;
 use crate::api::TelemetryConsumer;
 pub use notices::Noticed;
 use notices::Notices;
+pub use pods::is_ready;
 
 /// Pods that are asked at a time.
 const CONCURRENCY: usize = 32;

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::At;
 use crate::api::TelemetryConsumer;
+use crate::consumers::is_ready;
 
 /// The longest wait for one answer.
 pub const ANSWER: Duration = Duration::from_secs(15);
@@ -153,18 +154,6 @@ fn runs(pod: &Pod) -> bool {
                 .as_ref()
                 .is_some_and(|state| state.running.is_some())
         })
-}
-
-/// Whether Kubernetes says so.
-pub fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_ref());
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|c| c.type_ == "Ready" && c.status == "True")
 }
 
 /// The consumer that a command goes to: the one that is named; else one that reads the topic; else any that has a configuration

@@ -15,8 +15,9 @@ use kube::{Api, CustomResourceExt, ResourceExt};
 
 use super::permissions;
 use crate::api::{KafkaTopic, TelemetryConsumer};
+use crate::consumers::is_ready;
 use crate::plugin::At;
-use crate::plugin::cluster::{Cluster, answer, is_ready};
+use crate::plugin::cluster::{Cluster, answer};
 use crate::plugin::prometheus::{Prometheus, Target};
 use crate::plugin::text::words;
 

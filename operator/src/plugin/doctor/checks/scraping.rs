@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 
 use crate::api::TelemetryConsumer;
-use crate::plugin::cluster::is_ready;
+use crate::consumers::is_ready;
 use crate::plugin::doctor::Check;
 use crate::plugin::doctor::facts::Facts;
 use crate::plugin::prometheus::Target;
