@@ -40,7 +40,7 @@ use crate::pipeline::{Acks, Assignment, Origin};
 use crate::sink_state::SinkState;
 use crate::stats::Stats;
 use batch::{Batch, Gathering};
-use deliver::Deliverer;
+use deliver::{Deliverer, PROBE_INTERVAL};
 pub(crate) use find::Finder;
 pub(crate) use target::Target;
 
@@ -93,7 +93,7 @@ impl ElasticsearchSink {
             batches.clone(),
         )?;
         let deliverer = Arc::new(deliverer);
-        runtime.spawn(deliverer.clone().probe());
+        runtime.spawn(deliverer.clone().probe(PROBE_INTERVAL));
         runtime.spawn(deliverer.clone().run(receiver));
         Ok(Self {
             target,

@@ -30,7 +30,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(15);
 /// A request that takes longer is told of.
 const SLOW: Duration = Duration::from_secs(10);
 /// How often an engine that has nothing to do is asked whether it is there.
-const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// So often documents are sent again to an index that should have room for their labels by then.
 const MOST_WITHOUT_ROOM: u32 = 5;
@@ -590,18 +590,23 @@ impl Deliverer {
         }
     }
 
-    /// While there is nothing to deliver nothing would be known of the engine: asks it now and then.
-    pub async fn probe(self: Arc<Self>) {
+    /// Whether nothing is under way, and nothing waits for the engine to come right.
+    fn is_idle(&self) -> bool {
+        self.gate.is_idle() && self.failing.load(Ordering::Relaxed) == 0
+    }
+
+    /// While there is nothing to deliver nothing would be known of the engine: asks it at an interval.
+    pub async fn probe(self: Arc<Self>, interval: Duration) {
         let mut checked = Instant::now();
         loop {
-            tokio::time::sleep(PROBE_INTERVAL).await;
+            tokio::time::sleep(interval).await;
             if checked.elapsed() >= engine::CHECK_INTERVAL {
                 checked = Instant::now();
                 self.check().await;
             }
             // Who is setting it up sees for itself.
             let set_up = self.set_up.try_lock().is_ok_and(|set_up| set_up.is_some());
-            if !self.gate.is_idle() || !(set_up || self.state.is_failing()) {
+            if !self.is_idle() || !(set_up || self.state.is_failing()) {
                 continue;
             }
             let probe = tokio::time::timeout(SLOW, engine::probe(&self.client)).await;
@@ -611,7 +616,9 @@ impl Deliverer {
                 Err(Failure { kind, why })
             });
             match probe {
-                Ok(()) => self.state.answered(),
+                // An engine that answers may refuse documents all the same: a delivery knows better.
+                Ok(()) if self.is_idle() => self.state.answered(),
+                Ok(()) => {}
                 Err(failure) => {
                     if failure.kind == SinkCondition::Unreachable {
                         self.went_away(Instant::now()).await;
