@@ -1,7 +1,7 @@
 //! How the sink is, from what it really answered: what `GET /sink` of a pod shows and the operator sums up.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -100,7 +100,18 @@ pub(crate) struct SinkState {
     dropped: AtomicU64,
     /// Rejections by the sink since it last took something.
     in_a_row: AtomicU64,
+    stuck: AtomicUsize,
     inner: Mutex<Inner>,
+}
+
+/// Something that the sink has refused for long, as long as this is kept: that it takes something else does not make it ready.
+pub(crate) struct Stuck<'s>(&'s SinkState);
+
+impl Drop for Stuck<'_> {
+    fn drop(&mut self) {
+        self.0.stuck.fetch_sub(1, Ordering::Relaxed);
+        self.0.answered();
+    }
 }
 
 struct Inner {
@@ -139,6 +150,7 @@ impl SinkState {
             rejected: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             in_a_row: AtomicU64::new(0),
+            stuck: AtomicUsize::new(0),
             inner: Mutex::new(Inner {
                 set_up,
                 failure: None,
@@ -176,9 +188,17 @@ impl SinkState {
         }
     }
 
-    /// The sink has answered as it should: what failed is over.
+    /// The sink has answered as it should: what failed is over, unless something is stuck.
     pub fn answered(&self) {
-        self.lock().failure = None;
+        if self.stuck.load(Ordering::Relaxed) == 0 {
+            self.lock().failure = None;
+        }
+    }
+
+    /// The sink has refused something time and again, and goes on failing until this is dropped.
+    pub fn stuck(&self) -> Stuck<'_> {
+        self.stuck.fetch_add(1, Ordering::Relaxed);
+        Stuck(self)
     }
 
     /// The sink takes nothing; `why` in its own words.

@@ -18,6 +18,11 @@ impl Backoff {
         self.attempts += 1;
         jittered(wait.min(LONGEST).max(at_least.unwrap_or_default()))
     }
+
+    /// How often it was waited.
+    pub fn waits(&self) -> u32 {
+        self.attempts
+    }
 }
 
 /// A little longer, so that not all come back at the same moment.

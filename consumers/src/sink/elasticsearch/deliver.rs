@@ -32,6 +32,9 @@ const SLOW: Duration = Duration::from_secs(10);
 /// How often an engine that has nothing to do is asked whether it is there.
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// After so many waits in a row, which are seconds, a batch of which nothing was taken is no matter of a moment.
+const STUCK: u32 = 4;
+
 /// So often documents are sent again to an index that should have room for their labels by then.
 const MOST_WITHOUT_ROOM: u32 = 5;
 
@@ -165,7 +168,7 @@ impl Deliverer {
 
     async fn deliver(self: Arc<Self>, mut batch: Batch) {
         let mut backoff = Backoff::default();
-        let mut waiting = None;
+        let (mut waiting, mut stuck) = (None, None);
         loop {
             let data_streams = self.ensure_set_up().await;
             let pass = self.gate.enter().await;
@@ -184,6 +187,9 @@ impl Deliverer {
                 Next::Again(left, after) => {
                     if left.documents() < documents {
                         backoff = Backoff::default();
+                        stuck.take();
+                    } else if backoff.waits() >= STUCK {
+                        stuck.get_or_insert_with(|| self.state.stuck());
                     }
                     batch = left;
                     waiting = Some(self.waiting());
