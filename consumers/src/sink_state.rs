@@ -1,7 +1,7 @@
 //! How the sink is, from what it really answered: what `GET /sink` of a pod shows and the operator sums up.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -100,7 +100,6 @@ pub(crate) struct SinkState {
     dropped: AtomicU64,
     /// Rejections by the sink since it last took something.
     in_a_row: AtomicU64,
-    stuck: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
@@ -109,7 +108,7 @@ pub(crate) struct Stuck<'s>(&'s SinkState);
 
 impl Drop for Stuck<'_> {
     fn drop(&mut self) {
-        self.0.stuck.fetch_sub(1, Ordering::Relaxed);
+        self.0.lock().stuck -= 1;
         self.0.answered();
     }
 }
@@ -117,6 +116,8 @@ impl Drop for Stuck<'_> {
 struct Inner {
     set_up: bool,
     failure: Option<Failure>,
+    /// How many [`Stuck`] there are.
+    stuck: usize,
     last_rejection: String,
     /// Why rejected events cannot be written to the dead-letter topic.
     dead_letters: Option<String>,
@@ -150,10 +151,10 @@ impl SinkState {
             rejected: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             in_a_row: AtomicU64::new(0),
-            stuck: AtomicUsize::new(0),
             inner: Mutex::new(Inner {
                 set_up,
                 failure: None,
+                stuck: 0,
                 last_rejection: String::new(),
                 dead_letters: None,
                 history: VecDeque::from([(Instant::now(), Counts::default())]),
@@ -190,14 +191,15 @@ impl SinkState {
 
     /// The sink has answered as it should: what failed is over, unless something is stuck.
     pub fn answered(&self) {
-        if self.stuck.load(Ordering::Relaxed) == 0 {
-            self.lock().failure = None;
+        let mut inner = self.lock();
+        if inner.stuck == 0 {
+            inner.failure = None;
         }
     }
 
     /// The sink has refused something time and again, and goes on failing until this is dropped.
     pub fn stuck(&self) -> Stuck<'_> {
-        self.stuck.fetch_add(1, Ordering::Relaxed);
+        self.lock().stuck += 1;
         Stuck(self)
     }
 
