@@ -54,6 +54,11 @@ impl Process {
         }
     }
 
+    /// The number that the system gave it.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The port of the prometheus sink's page.
     pub fn metrics_port(&self) -> u16 {
         self.metrics
@@ -89,7 +94,7 @@ impl Process {
 
     /// Its memory (RSS), in bytes; 0 where it has ended.
     pub fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.unwrap_or_default();
         let line = status
             .lines()
@@ -130,7 +135,7 @@ impl Process {
     /// Sends it a signal.
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
+            .args([signal, &self.pid().to_string()])
             .status();
         assert!(
             sent.expect("kill runs").success(),

@@ -26,6 +26,8 @@ mod group;
 #[cfg(feature = "broker")]
 mod growth;
 #[cfg(feature = "broker")]
+mod hung;
+#[cfg(feature = "broker")]
 #[path = "../common/kafka.rs"]
 mod kafka;
 #[cfg(feature = "broker")]
